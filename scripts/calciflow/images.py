@@ -1,0 +1,131 @@
+"""Volumes with their place in the patient, and NIfTI files read and written once, fast and repeatably."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import SimpleITK as sitk
+from isal import igzip
+from numpy.typing import DTypeLike, NDArray
+
+from calciflow.files import whole_file
+
+_CHUNK = 1 << 24
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A 3-D array and its place in the patient.
+
+    Attributes
+    ----------
+    array
+        Shape (z, y, x), C order. The volumes of a study are stored closest to RAS: axis 0 runs from
+        inferior to superior, axis 1 from posterior to anterior, axis 2 from the patient's left to right.
+    affine
+        4 x 4, maps (x, y, z) voxel indices to mm in NIfTI's RAS system.
+    """
+
+    array: NDArray[Any]
+    affine: NDArray[np.float64]
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Voxel size in mm along the array's axes: (z, y, x)."""
+        x, y, z = np.linalg.norm(self.affine[:3, :3], axis=0)
+        return float(z), float(y), float(x)
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of a voxel in ml."""
+        return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000.0
+
+    def world(self, indices: NDArray[Any]) -> NDArray[np.float64]:
+        """Map array indices (n, 3) in (z, y, x) order to RAS mm (n, 3) in (x, y, z) order."""
+        return np.asarray(indices, float)[:, ::-1] @ self.affine[:3, :3].T + self.affine[:3, 3]
+
+    def index(self, points: NDArray[Any]) -> NDArray[np.float64]:
+        """Map RAS mm (n, 3) in (x, y, z) order to fractional array indices (n, 3) in (z, y, x) order."""
+        inverse = np.linalg.inv(self.affine)
+        return (np.asarray(points, float) @ inverse[:3, :3].T + inverse[:3, 3])[:, ::-1]
+
+    def like(self, array: NDArray[Any]) -> "Volume":
+        """Another array on the same grid."""
+        if array.shape != self.array.shape:
+            raise ValueError(f"shape {array.shape} is not the grid's {self.array.shape}")
+        return Volume(array, self.affine)
+
+    def crop(self, box: tuple[slice, slice, slice]) -> "Volume":
+        """Cut out a box given in array axes (z, y, x); the affine follows. No copy is made."""
+        start = [part.indices(size)[0] for part, size in zip(box, self.array.shape, strict=True)]
+        affine = self.affine.copy()
+        affine[:3, 3] += affine[:3, :3] @ np.array(start[::-1], float)
+        return Volume(self.array[box], affine)
+
+    def to_sitk(self) -> sitk.Image:
+        """Give the SimpleITK image (LPS) of this volume. The buffer is copied."""
+        array = self.array.view(np.uint8) if self.array.dtype == bool else self.array
+        image = sitk.GetImageFromArray(np.ascontiguousarray(array))
+        flip = np.diag([-1.0, -1.0, 1.0])
+        size = np.linalg.norm(self.affine[:3, :3], axis=0)
+        image.SetSpacing([float(v) for v in size])
+        image.SetOrigin([float(v) for v in flip @ self.affine[:3, 3]])
+        image.SetDirection([float(v) for v in (flip @ self.affine[:3, :3] / size).ravel()])
+        return image
+
+    @staticmethod
+    def from_sitk(image: sitk.Image) -> "Volume":
+        """Take a scalar SimpleITK image (LPS)."""
+        flip = np.diag([-1.0, -1.0, 1.0])
+        affine = np.eye(4)
+        affine[:3, :3] = flip @ np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
+        affine[:3, 3] = flip @ np.array(image.GetOrigin())
+        return Volume(sitk.GetArrayFromImage(image), affine)
+
+
+def read_volume(path: str | Path) -> Volume:
+    """Read a 3-D NIfTI-1 file (.nii or .nii.gz). The array is read-only and keeps its stored type.
+
+    A scale factor in the header is applied (float32). Memory: one copy of the volume.
+    """
+    path = Path(path)
+    data = path.read_bytes()
+    if path.name.endswith(".gz"):
+        data = igzip.decompress(data)
+    header = nib.Nifti1Header(data[:348])
+    shape = tuple(int(n) for n in header.get_data_shape())
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    if len(shape) != 3:
+        raise ValueError(f"{path.name}: a volume has 3 dimensions, this file has {len(shape)}")
+    flat = np.frombuffer(data, header.get_data_dtype(), count=int(np.prod(shape)), offset=int(header["vox_offset"]))
+    array: NDArray[Any] = flat.reshape(shape[::-1])
+    slope, intercept = header.get_slope_inter()
+    if slope is not None and (slope != 1 or intercept != 0):
+        array = array.astype(np.float32) * np.float32(slope) + np.float32(intercept)
+    return Volume(array, np.asarray(header.get_best_affine(), float))
+
+
+def write_volume(path: str | Path, volume: Volume, dtype: DTypeLike, level: int = 1) -> None:
+    """Write a .nii.gz with no time stamp, so that the same volume gives the same bytes.
+
+    The affine goes into the sform (float32, as NIfTI has it); ``level`` is isal's, 0 (fast) to 3 (small).
+    """
+    array = np.ascontiguousarray(volume.array, dtype=dtype)
+    header = nib.Nifti1Header()
+    header.set_data_dtype(array.dtype)
+    header.set_data_shape(array.shape[::-1])
+    header.set_sform(volume.affine, code="scanner")
+    header.set_qform(volume.affine, code="scanner", strip_shears=True)
+    header.set_xyzt_units("mm", "sec")
+    header["vox_offset"] = 352
+    header["magic"] = b"n+1"
+    header.set_slope_inter(1, 0)
+    flat = array.reshape(-1).view(np.uint8).data
+    with whole_file(path) as partial, open(partial, "wb") as raw:
+        with igzip.IGzipFile(filename="", mode="wb", compresslevel=level, fileobj=raw, mtime=0) as stream:
+            stream.write(header.binaryblock + b"\0\0\0\0")
+            for start in range(0, len(flat), _CHUNK):
+                stream.write(flat[start : start + _CHUNK])

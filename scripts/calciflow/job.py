@@ -1,0 +1,61 @@
+"""What every shim needs: the rule's log around everything, and the right library behind it."""
+
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import calciflow
+
+
+@contextmanager
+def logged(log: str | Path, shim: str) -> Iterator[None]:
+    """Send everything the block prints to ``log``, what C and C++ code prints included.
+
+    File descriptors 1 and 2 are redirected, not ``sys.stdout``: SimpleITK and GDCM write past Python.
+    A traceback goes to the log and, as a last line, to the terminal.
+
+    Parameters
+    ----------
+    log
+        The rule's log file; it is started anew.
+    shim
+        The shim's ``__file__``, to check that ``calciflow`` is the library beside it.
+    """
+    Path(log).parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    saved = os.dup(1)
+    target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    try:
+        os.dup2(target, 1)
+        os.dup2(target, 2)
+        check_library(shim)
+        yield
+    except BaseException as error:
+        traceback.print_exc()
+        sys.stderr.flush()
+        last = traceback.format_exception_only(error)[-1].strip()
+        os.write(terminal, f"{last}\n  (whole traceback: {log})\n".encode())
+        raise
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.dup2(saved, 1)
+        os.dup2(terminal, 2)
+        for descriptor in (target, saved, terminal):
+            os.close(descriptor)
+
+
+def check_library(shim: str) -> None:
+    """Refuse to run with another copy of the library than the one beside the shim."""
+    wanted = Path(shim).resolve().parent / "calciflow"
+    got = Path(calciflow.__file__).resolve().parent
+    if got != wanted:
+        raise ImportError(
+            f"calciflow was imported from {got}, not from {wanted}: another copy is installed or on PYTHONPATH. "
+            "Uninstall it, or unset PYTHONPATH."
+        )

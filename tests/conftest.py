@@ -1,0 +1,20 @@
+"""Fixtures that several test files share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def testdata() -> Path:
+    """Folder of the real scans, or a skip that says why."""
+    folder = os.environ.get("CALCIFLOW_TESTDATA")
+    if not folder:
+        pytest.skip("CALCIFLOW_TESTDATA is not set: it names the folder of real test scans")
+    path = Path(folder)
+    if not path.is_dir():
+        pytest.fail(f"CALCIFLOW_TESTDATA names no folder: {folder}")
+    return path
