@@ -1,0 +1,65 @@
+# `make demo` and `make test` set up everything they need. `make help` lists the rest.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PYTHONPATH := $(CURDIR)/scripts
+export PYTHONDONTWRITEBYTECODE := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help env demo test test-all lint format config lock selftest clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "calciflow needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: envs/requirements.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r envs/requirements.txt
+	@touch $@
+
+$(VENV)/installed-dev: envs/requirements-dev.txt $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r envs/requirements-dev.txt
+	@touch $@
+
+env: $(VENV)/installed  ## the environment in .venv, from pinned and hashed requirements
+
+demo: $(VENV)/installed  ## make the demo cohort's DICOM, run the whole workflow, say where the report is
+	$(BIN)/python -m calciflow.phantom.demo demo
+	./calciflow run .
+	$(BIN)/python -m calciflow.summary results
+
+selftest: $(VENV)/installed  ## check the SUV rules of this installation on made headers
+	$(BIN)/python -m calciflow.selftest
+
+test: $(VENV)/installed-dev  ## what a newcomer runs: fast tests and tiny end-to-end runs
+	$(BIN)/python -m pytest -m "not slow and not realdata and not browser and not slurm" -n 2 --dist loadgroup
+	@echo "left out here: long runs, real scans, the browser, Slurm; make test-all has them"
+
+test-all: $(VENV)/installed-dev  ## all tests: also real scans (CALCIFLOW_TESTDATA), the browser, Slurm, long runs
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+lint: $(VENV)/installed-dev  ## snakefmt, snakemake --lint, ruff, mypy
+	$(BIN)/ruff check scripts tests
+	$(BIN)/ruff format --check scripts tests
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/mypy
+	$(BIN)/python -m snakemake --lint
+
+format: $(VENV)/installed-dev  ## format the code
+	$(BIN)/ruff check --fix scripts tests
+	$(BIN)/ruff format scripts tests
+	$(BIN)/snakefmt Snakefile rules
+
+config: $(VENV)/installed  ## write config.yaml, schema.json and the tables of config/README.md anew
+	$(BIN)/python -m calciflow.config_file $(CURDIR)
+
+lock: $(VENV)/installed-dev  ## pin all versions anew (needs uv)
+	cd envs && uv pip compile --python-version 3.11 --universal --no-header --generate-hashes --quiet requirements.in -o requirements.txt
+	cd envs && uv pip compile --python-version 3.11 --universal --no-header --generate-hashes --quiet requirements-dev.in -o requirements-dev.txt
+	$(BIN)/python envs/conda_from_pins.py
+
+clean:  ## remove the demo's scans and results; the environment stays
+	rm -rf demo results logs private .snakemake .calciflow

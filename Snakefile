@@ -1,0 +1,44 @@
+"""calciflow: from hospital DICOM to a cohort's answer about calcinosis. One stage, one file in rules/."""
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config/config.yaml"
+
+
+report: "report/workflow.rst"
+
+
+include: "rules/common.smk"
+include: "rules/index.smk"
+include: "rules/screen.smk"
+include: "rules/convert.smk"
+include: "rules/suv.smk"
+include: "rules/tissues.smk"
+include: "rules/register.smk"
+include: "rules/lesions.smk"
+include: "rules/compartments.smk"
+include: "rules/scores.smk"
+include: "rules/qc.smk"
+include: "rules/cohort.smk"
+include: "rules/report.smk"
+
+
+localrules:
+    all,
+    screening,
+
+
+rule all:
+    default_target: True
+    input:
+        "results/dataset_description.json",
+        "results/report.html",
+        crashed_in_index,
+
+
+rule screening:
+    input:
+        "results/screening.tsv",

@@ -1,0 +1,151 @@
+"""What all rules share: the study's sheets and config, the code's fingerprint, and who was accepted."""
+
+import csv
+import json
+import sys
+from pathlib import Path
+
+REPOSITORY = Path(workflow.basedir)
+sys.path.insert(0, str(REPOSITORY / "scripts"))
+
+from snakemake.exceptions import WorkflowError
+
+from calciflow.config_file import read_config
+from calciflow.errors import StudyError
+from calciflow.fingerprint import fingerprint
+from calciflow.forms_path import find_form
+from calciflow.sheets import read_clinical_scores, read_participants, read_scans
+from calciflow.study import refresh_tokens, results_without_memory
+
+try:
+    SETTINGS = read_config(config)
+    PEOPLE = read_participants(Path(SETTINGS.participants))
+    SCANS = {scan.prefix: scan for scan in read_scans(Path(SETTINGS.scans), PEOPLE)}
+    if SETTINGS.clinical_scores:
+        read_clinical_scores(Path(SETTINGS.clinical_scores), SCANS.values())
+    FORM = find_form(SETTINGS.scores.form, Path.cwd(), REPOSITORY)
+except StudyError as error:
+    raise WorkflowError(f"the study cannot be read.\n{error}") from None
+
+ENROLLED = {prefix: scan for prefix, scan in SCANS.items() if scan.exclude is None}
+REFRESH = refresh_tokens(Path.cwd())
+PIECES = (
+    "lesions.tsv",
+    "scores.tsv",
+    "qc.html",
+    "mip.png",
+    "desc-candidates_lesions.json",
+)
+
+if results_without_memory(Path.cwd()):
+    logger.warning(
+        "Results are here, but not what Snakemake knew of them (.snakemake): they will be made again. To keep them, "
+        "put the .snakemake folder of the run that made them beside them."
+    )
+
+
+wildcard_constraints:
+    sub="sub-[A-Za-z0-9]+",
+    ses="ses-[A-Za-z0-9]+",
+    scan="sub-[A-Za-z0-9]+_ses-[A-Za-z0-9]+(_acq-[A-Za-z0-9]+)?",
+    modality="ct|pet",
+
+
+def code(shim):
+    """Fingerprint of the code behind a shim: a change in it reruns the rule."""
+    return fingerprint(REPOSITORY / "scripts" / shim, REPOSITORY / "scripts")
+
+
+def settings(section, *keys):
+    """The values of a section's keys; all keys if none is named."""
+    values = getattr(SETTINGS, section).model_dump(mode="json")
+    return {key: values[key] for key in keys} if keys else values
+
+
+def row(wildcards):
+    """The scan's row of scans.tsv."""
+    if wildcards.scan not in ENROLLED:
+        raise WorkflowError(
+            f"{wildcards.scan} is not in {SETTINGS.scans}, or excluded there."
+        )
+    return ENROLLED[wildcards.scan]
+
+
+def identity(wildcards):
+    return row(wildcards).identity
+
+
+def path_of(scan, name):
+    """A result file of a scan."""
+    return f"results/{scan.participant_id}/{scan.session_id}/{scan.prefix}_{name}"
+
+
+def verdicts():
+    """Rows of screening.tsv by prefix; Snakemake comes back here once it is written."""
+    with open(
+        checkpoints.screen.get().output.table, encoding="utf-8", newline=""
+    ) as handle:
+        rows = list(csv.DictReader(handle, delimiter="\t", quoting=csv.QUOTE_NONE))
+    key = lambda scan: (scan.participant_id, scan.session_id, scan.acquisition or "n/a")
+    found = {
+        (item["participant_id"], item["session_id"], item["acquisition"]): item
+        for item in rows
+    }
+    return {
+        prefix: found[key(scan)]
+        for prefix, scan in ENROLLED.items()
+        if key(scan) in found
+    }
+
+
+def accepted():
+    """Accepted scans; those that are finished at this moment only, where the user allowed that."""
+    scans = [
+        SCANS[prefix]
+        for prefix, item in verdicts().items()
+        if item["verdict"] == "accepted"
+    ]
+    if SETTINGS.allow_incomplete:
+        scans = [scan for scan in scans if finished(scan)]
+    return scans
+
+
+def finished(scan):
+    return all(Path(path_of(scan, name)).exists() for name in PIECES)
+
+
+def unfinished(wildcards):
+    """Accepted scans that are left out of an incomplete cohort."""
+    if not SETTINGS.allow_incomplete:
+        return []
+    names = [
+        prefix for prefix, item in verdicts().items() if item["verdict"] == "accepted"
+    ]
+    return [prefix for prefix in names if not finished(SCANS[prefix])]
+
+
+def of_accepted(name):
+    """Input function: one result file of every accepted scan."""
+    return lambda wildcards: [path_of(scan, name) for scan in accepted()]
+
+
+def crashed_in_index(wildcards):
+    """A file that is never made for each scan whose index hit a bug: the run ends with an error, and tries it again."""
+    return [
+        f"logs/{SCANS[prefix].participant_id}/{SCANS[prefix].session_id}/{prefix}_internal.done"
+        for prefix, item in verdicts().items()
+        if item["code"] == "internal"
+    ]
+
+
+def mode_has_field():
+    return SETTINGS.register.mode == "limbs"
+
+
+def displacement(wildcards):
+    """The limb-wise displacement field, where the mode makes one."""
+    if not mode_has_field():
+        return {}
+    return {
+        "field": f"results/{wildcards.sub}/{wildcards.ses}/{wildcards.scan}_from-pet_to-ct_xfm.nii.gz"
+    }

@@ -1,0 +1,24 @@
+rule compartments:
+    input:
+        ct="results/{sub}/{ses}/{scan}_ct.nii.gz",
+        tissues="results/{sub}/{ses}/{scan}_space-ct_desc-tissues_dseg.nii.gz",
+        regions="results/{sub}/{ses}/{scan}_space-ct_desc-regions_dseg.nii.gz",
+        anatomy="results/{sub}/{ses}/{scan}_space-ct_desc-tissues.json",
+        lesions="results/{sub}/{ses}/{scan}_space-ct_desc-lesions_dseg.nii.gz",
+        candidates="results/{sub}/{ses}/{scan}_desc-candidates_lesions.tsv",
+    output:
+        table="results/{sub}/{ses}/{scan}_lesions.tsv",
+    log:
+        "logs/{sub}/{ses}/{scan}_compartments.log",
+    conda:
+        "../envs/calciflow.yaml"
+    resources:
+        mem_mb=2500,
+        runtime=15,
+    params:
+        code=code("compartments.py"),
+        settings=settings("compartments"),
+    message:
+        "{wildcards.scan}: placing lesions in compartments"
+    script:
+        "../scripts/compartments.py"

@@ -1,0 +1,49 @@
+rule report:
+    input:
+        screening="results/screening.tsv",
+        lesions="results/cohort/lesions.tsv",
+        scores="results/cohort/scores.tsv",
+        participants="results/cohort/participants.tsv",
+        statistics="results/cohort/statistics.tsv",
+        comparison="results/cohort/comparison.tsv",
+        figures=expand("results/cohort/figures/{name}.svg", name=FIGURES),
+        mips=of_accepted("mip.png"),
+        pages=of_accepted("qc.html"),
+        findings=of_accepted("desc-candidates_lesions.json"),
+    output:
+        page=report(
+            "results/report.html", caption="../report/report.rst", category="Report"
+        ),
+    log:
+        "logs/report.log",
+    conda:
+        "../envs/calciflow.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=15,
+    params:
+        code=code("report.py"),
+        parameters=SETTINGS.model_dump(mode="json"),
+        unfinished=unfinished,
+    message:
+        "writing the report"
+    script:
+        "../scripts/report.py"
+
+
+rule dataset:
+    output:
+        description="results/dataset_description.json",
+    log:
+        "logs/dataset.log",
+    conda:
+        "../envs/calciflow.yaml"
+    resources:
+        mem_mb=300,
+        runtime=5,
+    params:
+        code=code("dataset.py"),
+    message:
+        "describing the result folder"
+    script:
+        "../scripts/dataset.py"

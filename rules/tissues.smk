@@ -1,0 +1,24 @@
+rule tissues:
+    input:
+        ct="results/{sub}/{ses}/{scan}_ct.nii.gz",
+        ct_json="results/{sub}/{ses}/{scan}_ct.json",
+    output:
+        tissues="results/{sub}/{ses}/{scan}_space-ct_desc-tissues_dseg.nii.gz",
+        tissues_tsv="results/{sub}/{ses}/{scan}_space-ct_desc-tissues_dseg.tsv",
+        regions="results/{sub}/{ses}/{scan}_space-ct_desc-regions_dseg.nii.gz",
+        regions_tsv="results/{sub}/{ses}/{scan}_space-ct_desc-regions_dseg.tsv",
+        anatomy="results/{sub}/{ses}/{scan}_space-ct_desc-tissues.json",
+    log:
+        "logs/{sub}/{ses}/{scan}_tissues.log",
+    conda:
+        "../envs/calciflow.yaml"
+    resources:
+        mem_mb=3500,
+        runtime=30,
+    params:
+        code=code("tissues.py"),
+        settings=settings("tissues"),
+    message:
+        "{wildcards.scan}: mapping tissues and regions"
+    script:
+        "../scripts/tissues.py"

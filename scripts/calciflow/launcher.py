@@ -1,0 +1,186 @@
+"""``./calciflow``: run a study, draft a new one, look for changed sources. Plain Snakemake works too."""
+
+import argparse
+import fcntl
+import importlib.util
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from calciflow.errors import StudyError
+from calciflow.files import read_json
+from calciflow.sheets import Scan, read_participants, read_scans
+from calciflow.study import ask_refresh, source_digest
+
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
+PIECES = ("qc.html", "scores.tsv")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the launcher; gives the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="calciflow",
+        description="Calcinosis on whole-body 18F-NaF PET/CT, from hospital DICOM to a cohort's answer.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser(
+        "run",
+        help="run a study, or go on with it",
+        description="Runs what is missing or out of date. Options not listed here go to Snakemake as they are.",
+        allow_abbrev=False,
+    )
+    run.add_argument("study", type=Path, metavar="STUDY", help="the study's folder")
+    run.add_argument("--scan", action="append", default=[], metavar="sub-01/ses-01", help="only this scan; repeatable")
+    run.add_argument("--profile", default="default", help="default, slurm, or a profile folder")
+    new = commands.add_parser("new", help="draft a study's sheets from a folder of scans")
+    new.add_argument("study", type=Path, metavar="STUDY")
+    new.add_argument("archive", type=Path, metavar="ARCHIVE", help="folder that holds the scans' DICOM files")
+    refresh = commands.add_parser(
+        "refresh", help="look for scans whose source has changed; the next run reads them again"
+    )
+    refresh.add_argument("study", type=Path, metavar="STUDY")
+    known, rest = parser.parse_known_args(arguments)
+    if rest and known.command != "run":
+        parser.error(f"unknown option: {rest[0]}")
+    try:
+        if known.command == "new":
+            return _new(known.study, known.archive)
+        study = _study(known.study)
+        if known.command == "refresh":
+            return _refresh(study)
+        return _run(study, known.scan, known.profile, rest)
+    except StudyError as error:
+        print(f"calciflow: {error}", file=sys.stderr)
+        return 2
+
+
+def _study(folder: Path) -> Path:
+    if not (folder / "config" / "config.yaml").is_file():
+        raise StudyError(
+            f"{folder}: no study, since it has no config/config.yaml. "
+            f"Draft one with: calciflow new {folder} FOLDER_OF_SCANS"
+        )
+    return folder.resolve()
+
+
+def _scans(study: Path) -> list[Scan]:
+    import yaml
+
+    content = yaml.safe_load((study / "config" / "config.yaml").read_text(encoding="utf-8")) or {}
+    people = read_participants(study / content.get("participants", "config/participants.tsv"))
+    return read_scans(study / content.get("scans", "config/scans.tsv"), people)
+
+
+def targets(names: list[str], scans: list[Scan]) -> list[str]:
+    """Result files that stand for the named scans, ``sub-01/ses-01`` or ``sub-01/ses-01/acq-legs``."""
+    found: list[str] = []
+    for name in names:
+        wanted = name.strip("/").replace("/", "_")
+        matching = [
+            scan
+            for scan in scans
+            if not scan.exclude and (scan.prefix == wanted or scan.prefix.startswith(f"{wanted}_"))
+        ]
+        if not matching:
+            raise StudyError(f"--scan {name}: there is no such scan in the study's sheet, or it is excluded there.")
+        for scan in matching:
+            found += [f"results/{scan.participant_id}/{scan.session_id}/{scan.prefix}_{piece}" for piece in PIECES]
+    return found
+
+
+def _run(study: Path, names: list[str], profile: str, rest: list[str]) -> int:
+    if importlib.util.find_spec("snakemake") is None:
+        raise StudyError(f"{sys.executable} has no Snakemake. Make the environment with `make env`, or activate yours.")
+    shipped = REPOSITORY / "profiles" / profile
+    folder = shipped if shipped.is_dir() else Path(profile).resolve()
+    if not folder.is_dir():
+        raise StudyError(f"--profile {profile}: no profile of calciflow (default, slurm), and no folder.")
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")]
+    command += ["--directory", str(study), "--workflow-profile", str(folder)]
+    wanted = targets(names, _scans(study)) if names else []
+    # Another copy of the library on PYTHONPATH would stand before the repository's.
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    with _held(study) as descriptor:
+        if any((study / ".snakemake" / "locks").glob("*")):
+            print(
+                "calciflow: an earlier run was killed; its lock is cleared, since no process holds it", file=sys.stderr
+            )
+            subprocess.run([*command, "--unlock"], env=environment, check=True, capture_output=True)
+        # Targets before the user's options: one that takes many values would swallow a target behind it.
+        done = subprocess.run([*command, *wanted, *rest], env=environment, pass_fds=[descriptor], check=False)
+    return done.returncode
+
+
+@contextmanager
+def _held(study: Path) -> Iterator[int]:
+    """Hold the study for this run; the lock goes with the processes, however they end.
+
+    Raises
+    ------
+    StudyError
+        If another run is going on, or a killed run's jobs still write.
+    """
+    path = study / ".calciflow" / "lock"
+    path.parent.mkdir(exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = path.read_text(encoding="utf-8").strip() or "unknown"
+            raise StudyError(f"{study}: another run is going on ({holder}). Wait for it, or end it.") from None
+        alive = writers(study)
+        if alive:
+            raise StudyError(
+                f"{study}: processes still work there: {alive}. Wait for them, or end them, then run again."
+            )
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def writers(study: Path) -> list[int]:
+    """Processes of this machine that run Snakemake, or a job of it, in the study (Linux; elsewhere none are seen)."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            there = (entry / "cwd").resolve() == study
+        except OSError:  # ended meanwhile, or another user's
+            continue
+        if there and int(entry.name) != os.getpid() and any(b"snakemake" in word for word in words[:4]):
+            found.append(int(entry.name))
+    return sorted(found)
+
+
+def _refresh(study: Path) -> int:
+    changed = 0
+    for scan in _scans(study):
+        screening = study / "results" / scan.participant_id / scan.session_id / f"{scan.prefix}_screening.json"
+        if scan.exclude or not screening.is_file():
+            continue
+        digest = source_digest(study / path for path in scan.sources.values())
+        if read_json(screening).get("source_digest") != digest:
+            print(f"{scan.prefix}: its source has changed; the next run reads it again")
+            ask_refresh(study, scan.prefix, digest)
+            changed += 1
+    print(f"{changed} changed" if changed else "no source has changed")
+    return 0
+
+
+def _new(study: Path, archive: Path) -> int:
+    from calciflow.draft import draft_study
+
+    print(json.dumps(draft_study(study, archive), indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,50 @@
+"""A study's folder: what lies in it beside the results, and whether Snakemake's memory of them is there."""
+
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from calciflow.files import write_text
+
+REFRESH_FOLDER = Path(".calciflow") / "refresh"
+
+
+def source_digest(sources: Iterable[str | Path]) -> str:
+    """Digest of what lies in a scan's sources: relative path, size and time of every file, none of them opened.
+
+    A source that is missing gives another digest than one that is empty.
+    """
+    digest = hashlib.sha256()
+    for source in sources:
+        root = Path(source)
+        digest.update(f"\nsource {root.is_dir()} {root.exists()}".encode())
+        for folder, folders, names in os.walk(root) if root.is_dir() else [(str(root.parent), [], [root.name])]:
+            folders.sort()
+            for name in sorted(names):
+                path = Path(folder) / name
+                try:
+                    status = path.stat()
+                except OSError:
+                    continue
+                relative = path.relative_to(root.parent)
+                digest.update(
+                    f"\n{relative}\t{status.st_size}\t{status.st_mtime_ns}".encode("utf-8", "surrogateescape")
+                )
+    return digest.hexdigest()[:32]
+
+
+def refresh_tokens(study: Path) -> dict[str, str]:
+    """Tokens of scans that are to be indexed anew: a token that index has not seen makes it run again."""
+    folder = study / REFRESH_FOLDER
+    return {path.name: path.read_text(encoding="utf-8").strip() for path in sorted(folder.glob("sub-*"))}
+
+
+def ask_refresh(study: Path, prefix: str, token: str) -> None:
+    """Leave a token for a scan, in a file of its own: jobs side by side must not disturb each other."""
+    write_text(study / REFRESH_FOLDER / prefix, f"{token}\n")
+
+
+def results_without_memory(study: Path) -> bool:
+    """Whether there are results but not the ``.snakemake`` folder that knows how they were made."""
+    return (study / "results" / "screening.tsv").exists() and not (study / ".snakemake" / "metadata").is_dir()

@@ -1,0 +1,10 @@
+"""One volume of a scan (rule convert)."""
+
+from calciflow.job import logged
+
+with logged(snakemake.log[0], __file__):
+    from calciflow.convert import convert_volume
+
+    convert_volume(
+        **dict(snakemake.input.items()), **dict(snakemake.output.items()), modality=snakemake.wildcards.modality
+    )

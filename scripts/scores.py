@@ -1,0 +1,8 @@
+"""The scoring form, region by region (rule scores)."""
+
+from calciflow.job import logged
+
+with logged(snakemake.log[0], __file__):
+    from calciflow.scores import score_scan
+
+    score_scan(**dict(snakemake.input.items()), **dict(snakemake.output.items()), scan=snakemake.params.scan)

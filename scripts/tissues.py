@@ -1,0 +1,8 @@
+"""Tissue and region maps from the CT (rule tissues)."""
+
+from calciflow.job import logged
+
+with logged(snakemake.log[0], __file__):
+    from calciflow.tissues import segment_scan
+
+    segment_scan(**dict(snakemake.input.items()), **dict(snakemake.output.items()), **snakemake.params.settings)

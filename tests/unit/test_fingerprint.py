@@ -1,0 +1,138 @@
+"""The fingerprint changes with what a rule does, and with nothing else."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from calciflow import fingerprint as module
+from calciflow.fingerprint import closure, fingerprint
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A small repository: shim -> stage -> helper, and a module that nothing imports."""
+    scripts = tmp_path / "scripts"
+    package = scripts / "calciflow"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("VERSION = 1\n")
+    (scripts / "stage.py").write_text("from calciflow.stage import run\nrun()\n")
+    (package / "stage.py").write_text(
+        '"""Doc."""\nimport numpy as np\nfrom calciflow.deep import helper\nDATA_FILES = ("data/form.yaml",)\n\n\n'
+        'def run():\n    """Doc."""\n    return helper.f(np.ones(1))\n'
+    )
+    (package / "deep").mkdir()
+    (package / "deep" / "__init__.py").write_text("")
+    (package / "deep" / "helper.py").write_text("LIMIT = 130\n\n\ndef f(x):\n    return x * LIMIT\n")
+    (package / "unused.py").write_text("x = 1\n")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "form.yaml").write_text("a: 1\n")
+    return scripts
+
+
+def taken(scripts):
+    for cached in (module._read, module.fingerprint, module._distributions, module._version):
+        cached.cache_clear()
+    return fingerprint(scripts / "stage.py", scripts)
+
+
+def edit(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("calciflow/deep/helper.py", "LIMIT = 130", "LIMIT = 131"),
+        ("calciflow/stage.py", "np.ones", "np.zeros"),
+        ("stage.py", "run()\n", "run()\nrun()\n"),
+        ("calciflow/__init__.py", "VERSION = 1", "VERSION = 2"),
+        ("calciflow/deep/__init__.py", "", "SWITCH = True\n"),
+        ("../data/form.yaml", "a: 1", "a: 2"),
+    ],
+)
+def test_what_changes_the_result_changes_it(tree, name, old, new):
+    before = taken(tree)
+    edit(tree / name, old, new) if old else (tree / name).write_text(new)
+    assert taken(tree) != before
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("calciflow/deep/helper.py", "LIMIT = 130", "# the usual threshold\nLIMIT = 130  # HU"),
+        ("calciflow/stage.py", '    """Doc."""', '    """Another text."""'),
+        ("calciflow/stage.py", '"""Doc."""\n', ""),
+        ("calciflow/deep/helper.py", "LIMIT = 130\n", 'LIMIT = 130\n"""HU; documents the attribute."""\n'),
+        ("calciflow/stage.py", "helper.f(np.ones(1))", "(\n        helper.f(np.ones(1))\n    )"),
+        ("calciflow/unused.py", "x = 1", "x = 2"),
+    ],
+)
+def test_what_does_not_change_the_result_leaves_it(tree, name, old, new):
+    before = taken(tree)
+    edit(tree / name, old, new)
+    assert taken(tree) == before
+
+
+def test_a_touch_leaves_it(tree):
+    before = taken(tree)
+    for path in tree.rglob("*"):
+        os.utime(path)
+    assert taken(tree) == before
+
+
+def test_another_place_on_disk_leaves_it(tree, tmp_path):
+    before = taken(tree)
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    for name in ("scripts", "data"):
+        (tmp_path / name).rename(moved / name)
+    assert taken(moved / "scripts") == before
+
+
+def test_a_library_version_changes_it(tree, monkeypatch):
+    before = taken(tree)
+    real = module.importlib.metadata.version
+    monkeypatch.setattr(module.importlib.metadata, "version", lambda name: "0" if name == "numpy" else real(name))
+    assert taken(tree) != before
+
+
+def test_another_python_changes_it(tree, monkeypatch):
+    before = taken(tree)
+    monkeypatch.setattr(module.platform, "python_version", lambda: "3.99.0")
+    assert taken(tree) != before
+
+
+def test_relative_imports_are_refused(tree):
+    edit(tree / "calciflow" / "stage.py", "from calciflow.deep import helper", "from .deep import helper")
+    with pytest.raises(ImportError, match="relative"):
+        taken(tree)
+
+
+def test_a_declared_file_must_exist(tree):
+    (tree.parent / "data" / "form.yaml").unlink()
+    with pytest.raises(FileNotFoundError, match=r"data/form\.yaml"):
+        taken(tree)
+
+
+@pytest.mark.parametrize("shim", sorted(REPOSITORY.glob("scripts/*.py")), ids=lambda path: path.name)
+def test_stages_do_not_reach_the_settings_or_each_other(shim):
+    """A default that changes reruns the rules that use it, through their params, and no other rule."""
+    files, libraries = closure(shim, REPOSITORY / "scripts")
+    names = {path.relative_to(REPOSITORY / "scripts").as_posix() for path in files if path.suffix == ".py"}
+    assert not names & {"calciflow/settings.py", "calciflow/config_file.py", "calciflow/sheets.py"}
+    assert "snakemake" not in libraries
+
+
+@pytest.mark.parametrize(
+    ("shim", "module_name"),
+    [("suv.py", "calciflow/suv.py"), ("lesions.py", "calciflow/lesions.py"), ("index.py", "calciflow/index.py")],
+)
+def test_the_closure_of_real_shims_holds_their_module(shim, module_name):
+    files, libraries = closure(REPOSITORY / "scripts" / shim, REPOSITORY / "scripts")
+    assert REPOSITORY / "scripts" / module_name in files
+    assert "numpy" in libraries

@@ -1,0 +1,129 @@
+"""The launcher: targets, locks, changed sources."""
+
+import fcntl
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from calciflow import launcher
+from calciflow.errors import StudyError
+from calciflow.files import write_json
+from calciflow.sheets import Scan
+from calciflow.study import ask_refresh, refresh_tokens, results_without_memory, source_digest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def study(tmp_path):
+    folder = tmp_path / "my study"
+    (folder / "config").mkdir(parents=True)
+    (folder / "config" / "config.yaml").write_text("allow_incomplete: false\n")
+    (folder / "config" / "participants.tsv").write_text("participant_id\tgroup\nsub-01\tDM\n")
+    (folder / "config" / "scans.tsv").write_text("participant_id\tsession_id\tsource\nsub-01\tses-01\tscans/one\n")
+    (folder / "scans" / "one").mkdir(parents=True)
+    (folder / "scans" / "one" / "a.dcm").write_bytes(b"1")
+    return folder
+
+
+def test_targets():
+    scans = [Scan("sub-01", "ses-01", piece, {}) for piece in ("body", "legs")] + [Scan("sub-02", "ses-01", None, {})]
+    assert launcher.targets(["sub-02/ses-01"], scans) == [
+        "results/sub-02/ses-01/sub-02_ses-01_qc.html",
+        "results/sub-02/ses-01/sub-02_ses-01_scores.tsv",
+    ]
+    assert len(launcher.targets(["sub-01/ses-01"], scans)) == 4
+    assert launcher.targets(["sub-01/ses-01/acq-legs"], scans)[0].endswith("sub-01_ses-01_acq-legs_qc.html")
+    with pytest.raises(StudyError, match="sub-03"):
+        launcher.targets(["sub-03/ses-01"], scans)
+
+
+def test_no_study_is_said(tmp_path, capsys):
+    assert launcher.main(["run", str(tmp_path)]) == 2
+    assert "calciflow new" in capsys.readouterr().err
+
+
+def test_a_study_is_held_by_one_run(study):
+    with launcher._held(study), pytest.raises(StudyError, match=f"process {os.getpid()} on"), launcher._held(study):
+        pass
+    with launcher._held(study):  # and free again
+        pass
+
+
+def test_a_job_that_outlived_its_run_is_seen(study):
+    code = "import time; time.sleep(60)"
+    job = subprocess.Popen([sys.executable, "-c", code, ".snakemake/scripts/x.lesions.py"], cwd=study)
+    # argv[3] names the script here; a real job has it at argv[1].
+    try:
+        time.sleep(0.3)
+        assert launcher.writers(study) == [job.pid]
+        with pytest.raises(StudyError, match=str(job.pid)), launcher._held(study):
+            pass
+    finally:
+        job.kill()
+        job.wait()
+    assert launcher.writers(study) == []
+
+
+def test_the_lock_ends_with_its_holder(study):
+    (study / ".calciflow").mkdir()
+    path = study / ".calciflow" / "lock"
+    holder = subprocess.Popen(["flock", str(path), "sleep", "60"], start_new_session=True)
+    try:
+        deadline = time.time() + 10
+        while time.time() < deadline:
+            with open(path, "a") as handle:
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError:
+                    break
+            time.sleep(0.05)
+        with pytest.raises(StudyError, match="another run"), launcher._held(study):
+            pass
+    finally:
+        os.killpg(holder.pid, 9)
+        holder.wait()
+    with launcher._held(study):
+        pass
+
+
+def test_refresh_finds_a_changed_source(study, capsys, monkeypatch):
+    monkeypatch.chdir("/")  # paths are the study's, not the caller's
+    screening = study / "results" / "sub-01" / "ses-01" / "sub-01_ses-01_screening.json"
+    write_json(screening, {"source_digest": source_digest([study / "scans" / "one"])})
+    assert launcher.main(["refresh", str(study)]) == 0
+    assert "no source has changed" in capsys.readouterr().out
+    assert refresh_tokens(study) == {}
+    (study / "scans" / "one" / "deep").mkdir()
+    (study / "scans" / "one" / "deep" / "b.dcm").write_bytes(b"2")
+    assert launcher.main(["refresh", str(study)]) == 0
+    assert "sub-01_ses-01" in capsys.readouterr().out
+    assert list(refresh_tokens(study)) == ["sub-01_ses-01"]
+
+
+def test_source_digest_sees_what_matters(study, tmp_path):
+    folder = study / "scans" / "one"
+    before = source_digest([folder])
+    assert source_digest([folder]) == before
+    (folder / "a.dcm").write_bytes(b"22")
+    assert source_digest([folder]) != before
+    assert source_digest([tmp_path / "none"]) != source_digest([study / "config"])
+
+
+def test_tokens(study):
+    ask_refresh(study, "sub-01_ses-01", "x")
+    ask_refresh(study, "sub-02_ses-01", "y")
+    assert refresh_tokens(study) == {"sub-01_ses-01": "x", "sub-02_ses-01": "y"}
+
+
+def test_results_without_memory(study):
+    assert not results_without_memory(study)
+    (study / "results").mkdir()
+    (study / "results" / "screening.tsv").write_text("x")
+    assert results_without_memory(study)
+    (study / ".snakemake" / "metadata").mkdir(parents=True)
+    assert not results_without_memory(study)
