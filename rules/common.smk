@@ -13,6 +13,7 @@ from snakemake.exceptions import WorkflowError
 from calciflow.config_file import read_config
 from calciflow.errors import StudyError
 from calciflow.fingerprint import fingerprint
+from calciflow.forms import load_form
 from calciflow.forms_path import find_form
 from calciflow.sheets import read_clinical_scores, read_participants, read_scans
 from calciflow.study import refresh_tokens, results_without_memory
@@ -21,9 +22,10 @@ try:
     SETTINGS = read_config(config)
     PEOPLE = read_participants(Path(SETTINGS.participants))
     SCANS = {scan.prefix: scan for scan in read_scans(Path(SETTINGS.scans), PEOPLE)}
-    if SETTINGS.clinical_scores:
-        read_clinical_scores(Path(SETTINGS.clinical_scores), SCANS.values())
     FORM = find_form(SETTINGS.scores.form, Path.cwd(), REPOSITORY)
+    FORM_REGIONS = {line.region for line in load_form(FORM).rows}
+    if SETTINGS.clinical_scores:
+        read_clinical_scores(Path(SETTINGS.clinical_scores), SCANS.values(), FORM_REGIONS)
 except StudyError as error:
     raise WorkflowError(f"the study cannot be read.\n{error}") from None
 

@@ -9,6 +9,7 @@ rule lesions:
         regions="results/{sub}/{ses}/{scan}_space-ct_desc-regions_dseg.nii.gz",
         anatomy="results/{sub}/{ses}/{scan}_space-ct_desc-tissues.json",
         xfm="results/{sub}/{ses}/{scan}_from-pet_to-ct_xfm.tfm",
+        xfm_json="results/{sub}/{ses}/{scan}_from-pet_to-ct_xfm.json",
     output:
         lesions="results/{sub}/{ses}/{scan}_space-ct_desc-lesions_dseg.nii.gz",
         candidates="results/{sub}/{ses}/{scan}_desc-candidates_lesions.tsv",

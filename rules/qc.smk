@@ -5,6 +5,7 @@ rule qc:
         suv="results/{sub}/{ses}/{scan}_desc-suvbw_pet.nii.gz",
         suv_json="results/{sub}/{ses}/{scan}_desc-suvbw_pet.json",
         tissues="results/{sub}/{ses}/{scan}_space-ct_desc-tissues_dseg.nii.gz",
+        anatomy="results/{sub}/{ses}/{scan}_space-ct_desc-tissues.json",
         regions="results/{sub}/{ses}/{scan}_space-ct_desc-regions_dseg.nii.gz",
         lesions="results/{sub}/{ses}/{scan}_space-ct_desc-lesions_dseg.nii.gz",
         table="results/{sub}/{ses}/{scan}_lesions.tsv",

@@ -7,9 +7,13 @@ rule report:
         statistics="results/cohort/statistics.tsv",
         comparison="results/cohort/comparison.tsv",
         figures=expand("results/cohort/figures/{name}.svg", name=FIGURES),
+        figure_tables=expand("results/cohort/figures/{name}.tsv", name=FIGURES),
         mips=of_accepted("mip.png"),
         pages=of_accepted("qc.html"),
         findings=of_accepted("desc-candidates_lesions.json"),
+        screenings=of_accepted("screening.json"),
+        suv=of_accepted("desc-suvbw_pet.json"),
+        registrations=of_accepted("from-pet_to-ct_xfm.json"),
     output:
         page=report(
             "results/report.html", caption="../report/report.rst", category="Report"

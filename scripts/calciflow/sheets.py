@@ -43,8 +43,9 @@ SCAN_COLUMNS = {
 CLINICAL_COLUMNS = {
     "participant_id": "The person. Required.",
     "session_id": "The visit. Required.",
-    "region": "One of the fixed regions. Required.",
-    "side": "`left`, `right` or `midline`. Required.",
+    "region": "One of the fixed regions, or a region of the scoring form; `total` where only a total was given. Required.",
+    "side": "`left`, `right` or `midline`; `n/a` for a total. Halves of a region that the form scores as a whole count as "
+    "the higher of the two. Required.",
     "score": "The clinician's score, a number, 0 or more; `n/a` if not examined. Required.",
     "reader": "Who scored; several readers of one region each have a row.",
 }
@@ -253,8 +254,14 @@ def _check_sources(path: Path, number: int, sources: dict[str, str]) -> None:
         raise StudyError(f"{path}, row {number}, column `pet_source`: empty, though `ct_source` is given.")
 
 
-def read_clinical_scores(path: Path, scans: Iterable[Scan]) -> list[dict[str, str | float | None]]:
-    """Read ``clinical_scores.tsv``; one row a region, side and reader."""
+def read_clinical_scores(
+    path: Path, scans: Iterable[Scan], form_regions: Iterable[str] = ()
+) -> list[dict[str, str | float | None]]:
+    """Read ``clinical_scores.tsv``; one row a region, side and reader.
+
+    ``form_regions`` are region words of the scoring form beside the fixed ones.
+    """
+    regions = tuple(dict.fromkeys((*REGIONS, *form_regions, "total")))
     sessions = {(scan.participant_id, scan.session_id) for scan in scans}
     result: list[dict[str, str | float | None]] = []
     seen: dict[tuple[str | None, ...], int] = {}
@@ -262,8 +269,9 @@ def read_clinical_scores(path: Path, scans: Iterable[Scan]) -> list[dict[str, st
         key = (row["participant_id"], row["session_id"])
         if key not in sessions:
             raise StudyError(f"{path}, row {number}: {key[0]} {key[1]} is not in scans.tsv. Correct one of the two.")
-        _one_of(path, number, "region", row["region"], REGIONS)
-        _one_of(path, number, "side", row["side"], SIDES)
+        _one_of(path, number, "region", row["region"], regions)
+        if row["region"] != "total":
+            _one_of(path, number, "side", row["side"], SIDES)
         value = _optional(row, "score")
         score = None if value is None else _number(path, number, "score", value, 0, 1e6, "")
         reader = _optional(row, "reader")

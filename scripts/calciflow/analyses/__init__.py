@@ -1,0 +1,1 @@
+"""From the scans' tables to the cohort's: people, clinical scores, comparisons, figures."""

@@ -1,0 +1,42 @@
+"""Several tests at once, and proportions.
+
+References
+----------
+Holm S. A simple sequentially rejective multiple test procedure. Scand J Statist 1979; 6:65-70.
+Clopper CJ, Pearson ES. The use of confidence or fiducial limits. Biometrika 1934; 26:404-413.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import stats
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's adjusted p-values; a NaN stays NaN and counts for nothing."""
+    adjusted = [math.nan] * len(p_values)
+    known = [i for i, p in enumerate(p_values) if math.isfinite(p)]
+    running = 0.0
+    for place, i in enumerate(sorted(known, key=lambda i: p_values[i])):
+        running = max(running, (len(known) - place) * p_values[i])
+        adjusted[i] = min(1.0, running)
+    return adjusted
+
+
+def proportion_interval(hits: int, n: int, level: float = 0.95) -> tuple[float, float]:
+    """Clopper and Pearson's exact interval of a proportion; NaN for n = 0."""
+    if n == 0:
+        return math.nan, math.nan
+    tail = (1 - level) / 2
+    low = 0.0 if hits == 0 else float(stats.beta.ppf(tail, hits, n - hits + 1))
+    high = 1.0 if hits == n else float(stats.beta.ppf(1 - tail, hits + 1, n - hits))
+    return low, high
+
+
+def spread(values: Sequence[float]) -> tuple[float, float, float]:
+    """Median, smallest and largest of the finite values; NaN if there is none."""
+    finite = np.asarray([v for v in values if math.isfinite(v)], dtype=float)
+    if not finite.size:
+        return math.nan, math.nan, math.nan
+    return float(np.median(finite)), float(finite.min()), float(finite.max())

@@ -1,0 +1,77 @@
+"""Rank correlation against the exact table, scipy, and brute force; Holm and Clopper-Pearson against statsmodels."""
+
+import math
+from itertools import permutations
+
+import numpy as np
+import pytest
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
+
+from calciflow.stats.adjust import holm, proportion_interval, spread
+from calciflow.stats.correlation import spearman
+
+
+@pytest.mark.parametrize(
+    ("order", "rho", "p"),
+    [
+        # Exact two-sided tails of Spearman's rho (Zar, Biostatistical Analysis, table B.20; Owen 1962)
+        ([1, 2, 3, 4], 1.0, 2 / 24),
+        ([1, 2, 3, 4, 5], 1.0, 2 / 120),
+        ([1, 2, 3, 5, 4], 0.9, 10 / 120),
+        ([2, 1, 3, 4, 6, 5], 0.8857, 24 / 720),
+    ],
+)
+def test_exact_tails(order, rho, p):
+    result = spearman(range(len(order)), order)
+    assert result.rho == pytest.approx(rho, abs=5e-5)
+    assert result.p_exact == pytest.approx(p)
+
+
+def test_ties_by_brute_force():
+    x, y = [0, 0, 1, 2, 2, 5], [1, 1, 1, 3, 2, 2]
+    result = spearman(x, y)
+    observed = abs(stats.spearmanr(x, y).statistic)
+    everything = [abs(stats.spearmanr(x, order).statistic) for order in permutations(y)]
+    assert result.rho == pytest.approx(stats.spearmanr(x, y).statistic)
+    assert result.p_exact == pytest.approx(np.mean([r >= observed - 1e-9 for r in everything]))
+    assert result.p_attainable == pytest.approx(np.mean([r >= max(everything) - 1e-9 for r in everything]))
+
+
+def test_asymptotic_p_equals_scipys():
+    rng = np.random.default_rng(3)
+    x = rng.integers(0, 9, 40)
+    y = x + rng.integers(-5, 6, 40)
+    result = spearman(x, y)
+    assert result.p_asymptotic == pytest.approx(stats.spearmanr(x, y).pvalue)
+    assert math.isnan(result.p_exact)
+
+
+def test_no_correlation_of_constants_or_pairs():
+    assert math.isnan(spearman([1, 1, 1, 1], [1, 2, 3, 4]).rho)
+    assert math.isnan(spearman([1, 2], [1, 2]).rho)
+    assert spearman([1, 2, math.nan, 4], [1, 2, 3, 5]).n == 3
+
+
+def test_holm_equals_statsmodels():
+    p = [0.01, 0.04, 0.03, 0.005, 0.5, 0.9]
+    assert holm(p) == pytest.approx(multipletests(p, method="holm")[1])
+    assert holm([]) == []
+    assert holm([math.nan, 0.2]) == pytest.approx([math.nan, 0.2], nan_ok=True)
+
+
+def test_holm_over_two_signed_rank_tests_of_six_pairs_cannot_reach_the_limit():
+    assert min(holm([0.03125, 0.03125])) == 0.0625
+
+
+def test_clopper_and_pearson():
+    assert proportion_interval(0, 6) == pytest.approx((0, 0.4593), abs=5e-5)
+    assert proportion_interval(3, 6) == pytest.approx(proportion_confint(3, 6, method="beta"))
+    assert proportion_interval(6, 6)[1] == 1
+    assert all(math.isnan(v) for v in proportion_interval(0, 0))
+
+
+def test_spread_of_nothing():
+    assert spread([3, math.nan, 1, 2]) == (2, 1, 3)
+    assert all(math.isnan(v) for v in spread([math.nan]))
