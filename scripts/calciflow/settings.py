@@ -46,29 +46,173 @@ class Suv(Section):
 class Register(Section):
     """PET to CT."""
 
+    mode: Literal["header", "rigid", "limbs"] = setting(
+        "rigid",
+        "-",
+        "`header`: the scanner's own alignment; `rigid`: correct the whole body where that provably helps; `limbs`: "
+        "then each limb on its own.",
+    )
+    block_mm: Annotated[float, Field(ge=2, le=8)] = setting(
+        5.0, "mm", "The CT is averaged over blocks of about this size for registration."
+    )
+    max_shift_mm: Positive = setting(20.0, "mm", "A correction that shifts the body's centre more is rejected.")
+    max_rotation_deg: Positive = setting(6.0, "degrees", "A correction that turns the body more is rejected.")
+    min_shift_mm: Annotated[float, Field(ge=0)] = setting(
+        1.0, "mm", "A whole-body correction that moves 95 % of the body less is not needed."
+    )
+    min_limb_shift_mm: Annotated[float, Field(ge=0)] = setting(
+        2.0, "mm", "A limb nearer to its uptake needs no correction (mode `limbs`)."
+    )
+    max_limb_shift_mm: Positive = setting(25.0, "mm", "A limb's correction that is longer is rejected (mode `limbs`).")
+    tolerance_mm: Annotated[float, Field(ge=0)] = setting(
+        3.0,
+        "mm",
+        "A region whose skeleton lies further from its uptake is reported as misregistered; CT and PET findings of one "
+        "deposit may lie this far apart.",
+    )
+
 
 class Tissues(Section):
     """Tissue and region maps."""
+
+    engine: Literal["builtin"] = setting("builtin", "-", "What makes the maps; builtin needs the CT alone.")
+    grid_mm: Annotated[float, Field(ge=2, le=8)] = setting(
+        4.0, "mm", "Block size of the coarse grid on which outline, soft tissue and regions are found."
+    )
 
 
 class Lesions(Section):
     """Deposits on CT, foci on PET, and their matching."""
 
+    hu_floor: Positive = setting(
+        130.0,
+        "HU",
+        "Lowest threshold for calcium at 120 kVp; raised where the CT is noisier, and at lower kVp, where calcium is denser.",
+    )
+    noise_factor: Annotated[float, Field(ge=0)] = setting(
+        4.0, "-", "The CT threshold lies at least that many standard deviations of the slice's noise above muscle (50 HU)."
+    )
+    min_volume_ml: Annotated[float, Field(ge=0)] = setting(
+        0.005, "ml", "Smaller CT deposits are left out; that noise passes for a deposit is tested apart from it."
+    )
+    merge_mm: Annotated[float, Field(ge=0)] = setting(
+        2.0, "mm", "Pieces of calcium with a smaller gap between them are one deposit."
+    )
+    hydroxyapatite_mg_per_hu_ml: Positive | None = setting(
+        None,
+        "mg/(HU ml)",
+        "Calibration of the CT by a hydroxyapatite phantom, at the kVp of the scans. None: 0.8 x kVp / 120 is assumed, and "
+        "the mass is marked as uncalibrated.",
+    )
+    pet_threshold: Literal["relative", "SUV10", "SUV15", "41%", "50%", "absolute"] = setting(
+        "relative",
+        "-",
+        "What counts as uptake. relative: above local background and blood pool, drawn at half height; 41% and 50%: found "
+        "likewise, drawn at that share of the maximum; SUV10, SUV15, absolute: a fixed SUV (the first two are meant for "
+        "bone lesions).",
+    )
+    suv_absolute: Positive = setting(4.0, "g/ml", "The SUV of pet_threshold: absolute.")
+    pet_rise: Annotated[float, Field(ge=0)] = setting(
+        0.4,
+        "blood pools",
+        "Uptake must rise above its local background by at least that share of the blood pool's SUV.",
+    )
+    pet_z: Positive = setting(
+        4.5, "SD", "Uptake must rise above its local background by that many standard deviations of the filtered noise."
+    )
+    pet_min_volume_ml: Annotated[float, Field(ge=0)] = setting(
+        0.05, "ml", "Smaller foci are left out: a point source fills 0.1 ml at half height."
+    )
+    pet_fwhm_mm: Positive | None = setting(
+        None, "mm", "Resolution of the reconstructed PET. None: as the suv stage estimated or assumed it."
+    )
+    tolerance_mm: Annotated[float, Field(ge=0)] | None = setting(
+        None, "mm", "Distance that PET and CT may be apart after registration. None: what the registration measured."
+    )
+    bone_spill_max: Fraction = setting(
+        0.5,
+        "fraction",
+        "Where bone's blurred uptake makes up more of the uptake at a CT deposit, its PET status is indeterminate; without a "
+        "deposit it is no lesion.",
+    )
+    suv_peak: Literal["percist", "ibsi"] = setting(
+        "percist", "-", "Definition of the column suv_peak; both stand in columns of their own."
+    )
+    positive_z: Positive = setting(
+        3.0, "SE", "Uptake fitted in a deposit's footprint counts as positive from that many standard errors on."
+    )
+    negative_ratio: Positive = setting(
+        3.0,
+        "blood pools",
+        "A deposit without visible uptake is negative if its true SUV surely lies below that many times the blood pool's; "
+        "otherwise it is indeterminate.",
+    )
+    injection_sites: tuple[str, ...] = setting(
+        (), "-", "Regions with side, as left elbow, where uptake without calcification is taken for the injection."
+    )
+
 
 class Compartments(Section):
     """Each lesion's tissue and region."""
+
+    shell_mm: Positive = setting(3.0, "mm", "Thickness of the shell around a lesion whose tissues decide.")
+    capsule_mm: Annotated[float, Field(ge=0)] = setting(
+        3.0, "mm", "A lesion that near to a joint's capsule, and deep to fat, is periarticular."
+    )
+    midline_mm: Annotated[float, Field(ge=0)] = setting(
+        15.0, "mm", "A lesion of head, neck or trunk that near to the middle plane has the side midline."
+    )
 
 
 class Scores(Section):
     """The scoring form."""
 
+    form: str = setting(
+        "extent",
+        "-",
+        "Scoring form: a name (config/forms/NAME.yaml, looked for in the study, then in the repository). extent, "
+        "presence and activity come with calciflow; all are the project's own.",
+    )
+
 
 class Cohort(Section):
     """Tables and statistics over all accepted scans."""
 
+    primary: tuple[str, str, str] = setting(
+        ("total_score", "petct", "clinical"),
+        "-",
+        "The one comparison named beforehand: outcome, group_a, group_b as in statistics.tsv; the rest is exploratory.",
+    )
+    ci_level: Annotated[float, Field(gt=0.5, lt=1)] = setting(
+        0.95, "fraction", "Confidence level of intervals; where n is too small to reach it, the interval is n/a."
+    )
+    groups: tuple[str, ...] = setting(
+        (), "-", "Groups to compare two by two, in this order; none named: all groups of the sheet, by the alphabet."
+    )
+    covariates: tuple[str, ...] = setting(
+        (), "-", "Columns of the people's sheet to relate to scores and burden; only these reach the results."
+    )
+    exclude_flags: tuple[str, ...] = setting(
+        ("possible myositis",),
+        "-",
+        "Lesions with one of these flags stay out of burden and statistics; their number is given apart.",
+    )
+    session: Literal["first", "last"] = setting(
+        "first", "-", "The session that speaks for a person where there are several."
+    )
+    kappa_weights: Literal["linear", "quadratic"] = setting("quadratic", "-", "Weights of kappa.")
+    correlation_min_ml: Positive = setting(
+        1.0, "ml", "Smallest CT volume of a lesion for HU against SUV: below, partial volume makes them correlate."
+    )
+
 
 class Report(Section):
     """The cohort's report."""
+
+    title: str = setting("Calcinosis on 18F-NaF PET/CT", "-", "Heading of the report; no names of people.")
+    max_lesion_rows: Annotated[int, Field(ge=0)] = setting(
+        2000, "rows", "Lesions in the report's table; all of them are in results/cohort/lesions.tsv."
+    )
 
 
 class Config(Section):

@@ -1,0 +1,161 @@
+"""The skeleton: dense voxels, filled with their marrow, and told from deposits by anatomy."""
+
+from dataclasses import dataclass
+
+import cc3d
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from calciflow.anatomy.grid import Grid, Mask, closed, dilate, distance, opened
+
+DENSE_HU = 150.0
+"""Candidates for bone: above contrasted vessels of a venous phase, below most cancellous bone's shell."""
+
+SEED_HU = 250.0
+"""A piece of bone has cortex: some block of it is above this, also after partial volume in 2 mm blocks."""
+
+MARROW_CLOSING_MM = 2.0
+"""Gaps of the cortex that are shut before marrow is filled (nutrient canals, thin cortex lost to partial volume)."""
+
+CORD_HU = (-20.0, 75.0)
+"""Mean HU of what fills the spinal canal, the orbit and the temporal fossa; marrow is fatty or cancellous."""
+
+SHELL_HU = 260.0
+"""Cortex, also after partial volume; above contrast in vessels and bowel."""
+
+MASS_MM = 4.0
+"""Partial volume beside cortex is thinner than twice this."""
+
+RING_MM = 5.0
+"""Half the widest gap of a cortex in thick slices."""
+
+BAY_MM = 12.0
+"""Half the widest opening of a bone's section that counts as its own: the thin back wall of a vertebra, 25 mm."""
+
+CANCELLOUS_HU = 85.0
+"""Between muscle, discs and cartilage (50 to 80) and cancellous bone of the old (from 90)."""
+
+CALM_MM = 4.0
+"""Noise of 30 HU falls below 10 HU when averaged over this length along each axis."""
+
+WIDEST_MARROW_MM = 28.0
+"""Half the width of the widest marrow space (tibial plateau 50 x 75 mm); the skull's inside is wider."""
+
+SMALLEST_BONE_ML = 0.03
+"""A sesamoid bone of the hand is 3 to 5 mm wide."""
+
+
+@dataclass(frozen=True)
+class Skull:
+    """The cranial cavity on the grid of the skeleton, all False where no head is in view."""
+
+    cavity: Mask
+
+
+def _holes_flat(shell: Mask, axis: int) -> Mask:
+    """Holes of a mask within each slice across ``axis``.
+
+    In sagittal and coronal slices the ends of the stack count as closed: a shaft that is cut there keeps its marrow.
+    """
+    out = np.zeros_like(shell)
+    moved, target = np.moveaxis(shell, axis, 0), np.moveaxis(out, axis, 0)
+    for plane, hole in zip(moved, target, strict=True):
+        found = ndimage.find_objects(plane.view(np.uint8))
+        if not found:
+            continue
+        part = plane[found[0]]
+        if axis == 0:
+            hole[found[0]] = ndimage.binary_fill_holes(part) & ~part
+            continue
+        sealed = np.ones((part.shape[0] + 2, part.shape[1]), bool)
+        sealed[1:-1] = part
+        if found[0][0].start > 0:
+            sealed[0] = False
+        if found[0][0].stop < plane.shape[0]:
+            sealed[-1] = False
+        hole[found[0]] = ndimage.binary_fill_holes(sealed)[1:-1] & ~part
+    return out
+
+
+def calm(hu: NDArray[np.float32], grid: Grid) -> NDArray[np.float32]:
+    """Mean HU over three blocks along each axis that is finer than ``CALM_MM``."""
+    size = [3 if step < CALM_MM else 1 for step in grid.spacing]
+    return np.asarray(ndimage.uniform_filter(hu, size=size, mode="nearest"))
+
+
+def dense_bone(hu: NDArray[np.float32], body: Mask, grid: Grid) -> Mask:
+    """Candidates for cortex and dense cancellous bone.
+
+    Contrast in vessels and bowel is as dense, but makes thick, even masses that no denser shell encloses.
+    """
+    dense = (hu > DENSE_HU) & body
+    mean = calm(hu, grid)
+    even = (mean > DENSE_HU - 25.0) & (mean < SHELL_HU) & (hu < SHELL_HU) & body
+    mass = opened(even, MASS_MM, grid.spacing)
+    if not mass.any():
+        return dense
+    shell = closed(dense & ~mass, RING_MM, grid.spacing, flat=True)
+    mass &= ~(shell | _holes_flat(shell, 0))
+    mass = opened(mass, MASS_MM, grid.spacing)
+    return dense & ~(dilate(mass, 4.0, grid.spacing, flat=True) & (hu < SHELL_HU))
+
+
+def _cancellous(dense: Mask, hu: NDArray[np.float32], grid: Grid) -> Mask:
+    """Find cancellous bone inside a cortex that is broken by partial volume (vertebrae, ends of long bones).
+
+    Its HU (80 to 150) is that of contrasted organs, so it must lie inside a ring of denser bone.
+    """
+    ring = closed(dense, RING_MM, grid.spacing, flat=True)
+    inside = _holes_flat(ring, 0)
+    if inside.any():
+        depth = distance(inside, grid.spacing, flat=True)
+        labels, count = cc3d.connected_components(inside, connectivity=6, return_N=True)
+        deepest = np.zeros(count + 1)
+        np.maximum.at(deepest, labels[inside], depth[inside])
+        inside &= (deepest <= WIDEST_MARROW_MM)[labels]
+    inside |= closed(dense, BAY_MM, grid.spacing, flat=True) & ~dense
+    return inside & (calm(hu, grid) > CANCELLOUS_HU)
+
+
+def fill_marrow(dense: Mask, hu: NDArray[np.float32], grid: Grid) -> tuple[Mask, Mask]:
+    """Fill the marrow spaces of dense bone.
+
+    A space counts as marrow if cortex closes it in axial slices, or in both other planes; if it is not the cranial
+    cavity (too wide); and if it is not the spinal canal or the temporal fossa: of soft tissue's HU, and open above
+    and below.
+
+    Returns
+    -------
+    filled, cavity
+        Bone with marrow; and the cranial cavity.
+    """
+    spacing = grid.spacing
+    shell = closed(dense, MARROW_CLOSING_MM, spacing)
+    shell |= _cancellous(dense, hu, grid)
+    axial = _holes_flat(shell, 0)
+    votes = axial.astype(np.uint8) + _holes_flat(shell, 1) + _holes_flat(shell, 2)
+    filled = shell.copy()
+    cavity = np.zeros_like(dense)
+    space = axial | (votes >= 2)
+    labels, count = cc3d.connected_components(space, connectivity=6, return_N=True)
+    if count == 0:
+        return filled, cavity
+    radius = np.zeros(count + 1)
+    np.maximum.at(radius, labels[space], distance(space, spacing)[space])
+    size = np.bincount(labels[space], minlength=count + 1).clip(1)
+    mean = np.bincount(labels[space], weights=hu[space], minlength=count + 1) / size
+    agreed = np.bincount(labels[space], weights=votes[space] >= 2, minlength=count + 1) / size
+    ends, open_ends = np.zeros(count + 1), np.zeros(count + 1)
+    for inner, outer in ((slice(None, -1), slice(1, None)), (slice(1, None), slice(None, -1))):
+        end = space[inner] & (labels[inner] != labels[outer])
+        ends += np.bincount(labels[inner][end], minlength=count + 1)
+        open_ends += np.bincount(labels[inner][end & ~shell[outer]], minlength=count + 1)
+    canal = (mean > CORD_HU[0]) & (mean < CORD_HU[1]) & (agreed < 0.5) & (open_ends > 0.5 * ends)
+    marrow = (radius <= WIDEST_MARROW_MM) & ~canal
+    marrow[0] = False
+    filled |= marrow[labels]
+    wide = (radius > 40.0) & (mean > -50) & (mean < 100)
+    wide[0] = False
+    cavity |= wide[labels]
+    return filled, cavity

@@ -1,0 +1,211 @@
+"""Coarser copies of a CT grid, and morphology in millimetres on them.
+
+A distance map at full CT resolution costs 13 GB and 90 s; on blocks of about 4 mm it costs a fraction of a second,
+and the outline is drawn again at full resolution afterwards by Hounsfield units.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import edt
+import numpy as np
+from numpy.typing import NDArray
+
+Mask = NDArray[np.bool_]
+
+FLAT = 1e5
+"""Slice distance in mm that makes a 3-D distance map act in each axial slice alone."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Blocks of whole voxels of a finer grid.
+
+    Attributes
+    ----------
+    factors
+        Voxels a block, along (z, y, x).
+    shape
+        Number of blocks; the last block of an axis may be incomplete.
+    fine_shape
+        Shape of the finer grid.
+    spacing
+        Size of a block in mm, (z, y, x).
+    """
+
+    factors: tuple[int, int, int]
+    shape: tuple[int, int, int]
+    fine_shape: tuple[int, int, int]
+    spacing: tuple[float, float, float]
+
+    @property
+    def block_ml(self) -> float:
+        """Volume of a block in ml."""
+        return float(np.prod(self.spacing)) / 1000.0
+
+
+def blocks(fine_shape: tuple[int, ...], spacing: tuple[float, ...], size_mm: float) -> Grid:
+    """Choose whole-number blocks of about ``size_mm``; axes that are coarser already stay as they are."""
+    factors = [max(1, round(size_mm / step)) for step in spacing]
+    shape = [-(-size // factor) for size, factor in zip(fine_shape, factors, strict=True)]
+    return Grid(
+        (factors[0], factors[1], factors[2]),
+        (shape[0], shape[1], shape[2]),
+        (fine_shape[0], fine_shape[1], fine_shape[2]),
+        (spacing[0] * factors[0], spacing[1] * factors[1], spacing[2] * factors[2]),
+    )
+
+
+def block_mean(array: NDArray[Any], grid: Grid) -> NDArray[np.float32]:
+    """Mean of the voxels of each block, shape ``grid.shape``.
+
+    Slabs are summed one after another, so that memory stays at a few slices above the input.
+    """
+    out = np.empty(grid.shape, np.float32)
+    fz, fy, fx = grid.factors
+    starts_y = np.arange(0, array.shape[1], fy)
+    starts_x = np.arange(0, array.shape[2], fx)
+    count_y = np.diff(np.append(starts_y, array.shape[1])).astype(np.float32)
+    count_x = np.diff(np.append(starts_x, array.shape[2])).astype(np.float32)
+    area = count_y[:, None] * count_x[None, :]
+    even_y, even_x = array.shape[1] % fy == 0, array.shape[2] % fx == 0
+    for index in range(grid.shape[0]):
+        slab = array[index * fz : (index + 1) * fz]
+        total = slab.sum(axis=0, dtype=np.float32) if len(slab) > 1 else slab[0].astype(np.float32)
+        if fx > 1:
+            if even_x:
+                total = sum((total[:, start::fx] for start in range(fx)), np.float32(0))
+            else:
+                total = np.add.reduceat(total, starts_x, axis=1)
+        if fy > 1:
+            if even_y:
+                total = sum((total[start::fy] for start in range(fy)), np.float32(0))
+            else:
+                total = np.add.reduceat(total, starts_y, axis=0)
+        out[index] = total / (area * len(slab))
+    return out
+
+
+def centres(grid: Grid, axis: int) -> NDArray[np.float64]:
+    """Centres of the blocks along an axis, in voxel indices of the finer grid."""
+    edges = np.minimum(np.arange(grid.shape[axis] + 1) * grid.factors[axis], grid.fine_shape[axis])
+    return (edges[:-1] + edges[1:] - 1) / 2.0
+
+
+def transfer(array: NDArray[Any], source: Grid, target: Grid) -> NDArray[Any]:
+    """Bring block values to another grid over the same finer grid, nearest block, no interpolation."""
+    picks = [np.rint(centres(target, axis)).astype(int) // source.factors[axis] for axis in range(3)]
+    return array[picks[0]][:, picks[1]][:, :, picks[2]]
+
+
+def expand(array: NDArray[Any], grid: Grid, box: tuple[slice, slice, slice] | None = None) -> NDArray[Any]:
+    """Give every voxel of the finer grid (or of a box of it) its block's value."""
+    box = box or (slice(None), slice(None), slice(None))
+    picks = [np.arange(size)[part] // f for size, f, part in zip(grid.fine_shape, grid.factors, box, strict=True)]
+    return array[picks[0]][:, picks[1]][:, :, picks[2]]
+
+
+def distance(mask: Mask, spacing: tuple[float, float, float], flat: bool = False) -> NDArray[np.float32]:
+    """Distance in mm of each voxel of ``mask`` to the nearest voxel outside it; the array's border is no outside.
+
+    ``flat``: within each axial slice. A mask that covers a whole slice (or all) is infinitely deep there.
+    """
+    step = (FLAT, *spacing[1:]) if flat else spacing
+    return edt.edt(np.ascontiguousarray(mask), anisotropy=step, black_border=False, parallel=1)
+
+
+def _shifted(packed: NDArray[np.uint8], axis: int, steps: int) -> NDArray[np.uint8]:
+    """Move a mask, packed eight slices to a byte, by whole voxels; nothing comes in from outside."""
+    out = np.zeros_like(packed)
+    if axis > 0:
+        size = packed.shape[axis]
+        if abs(steps) < size:
+            source = tuple(slice(max(0, -steps), size - max(0, steps)) if a == axis else slice(None) for a in range(3))
+            target = tuple(slice(max(0, steps), size + min(0, steps)) if a == axis else slice(None) for a in range(3))
+            out[target] = packed[source]
+        return out
+    whole, bits = divmod(abs(steps), 8)
+    if whole >= len(packed):
+        return out
+    moved = np.zeros_like(packed)
+    if steps > 0:  # the first slice of a byte is its highest bit
+        moved[whole:] = packed[: len(packed) - whole]
+        out = moved >> np.uint8(bits)
+        if bits:
+            out[1:] |= moved[:-1] << np.uint8(8 - bits)
+    else:
+        moved[: len(packed) - whole] = packed[whole:]
+        out = moved << np.uint8(bits)
+        if bits:
+            out[:-1] |= moved[1:] >> np.uint8(8 - bits)
+    return out
+
+
+def dilate(mask: Mask, radius: float, spacing: tuple[float, float, float], flat: bool = False) -> Mask:
+    """Add what lies within ``radius`` mm: an exact ball, or disc, of voxel centres.
+
+    A ball is a union of lines: along x they grow by one voxel at a time, and are then moved along y and z. With eight
+    slices packed into a byte this takes a tenth of a distance map's time.
+    """
+    if not mask.any() or radius <= 0:
+        return mask.copy()
+    step_z, step_y, step_x = spacing
+    packed = np.packbits(mask, axis=0)
+    reach_y = int(radius / step_y + 1e-6)
+    reach_z = 0 if flat else int(radius / step_z + 1e-6)
+    # Half length of the line at each (z, y) offset.
+    lines: dict[int, list[tuple[int, int]]] = {}
+    for dz in range(reach_z + 1):
+        for dy in range(reach_y + 1):
+            rest = radius**2 - (dz * step_z) ** 2 - (dy * step_y) ** 2
+            if rest >= -1e-6:
+                lines.setdefault(int(np.sqrt(max(rest, 0.0)) / step_x + 1e-6), []).append((dz, dy))
+    planes = [np.zeros_like(packed) for _ in range(reach_z + 1)]
+    line = packed.copy()
+    for half in range(max(lines) + 1):
+        if half:
+            line |= _shifted(packed, 2, half)
+            line |= _shifted(packed, 2, -half)
+        for dz, dy in lines.get(half, ()):
+            planes[dz] |= _shifted(line, 1, dy) if dy else line
+            if dy:
+                planes[dz] |= _shifted(line, 1, -dy)
+    out = planes[0]
+    for dz in range(1, reach_z + 1):
+        out |= _shifted(planes[dz], 0, dz)
+        out |= _shifted(planes[dz], 0, -dz)
+    return np.unpackbits(out, axis=0, count=mask.shape[0]).view(bool)
+
+
+def erode(mask: Mask, radius: float, spacing: tuple[float, float, float], flat: bool = False) -> Mask:
+    """Keep what lies deeper than ``radius`` mm; the array's border is no outside."""
+    return ~dilate(~mask, radius, spacing, flat)
+
+
+def opened(mask: Mask, radius: float, spacing: tuple[float, float, float], flat: bool = False) -> Mask:
+    """Keep what a ball (disc) of ``radius`` mm fits into."""
+    return dilate(erode(mask, radius, spacing, flat), radius, spacing, flat) & mask
+
+
+def closed(mask: Mask, radius: float, spacing: tuple[float, float, float], flat: bool = False) -> Mask:
+    """Add what a ball (disc) of ``radius`` mm outside the mask can't reach."""
+    return mask | erode(dilate(mask, radius, spacing, flat), radius, spacing, flat)
+
+
+def apart(mask: Mask) -> Mask:
+    """Put an empty slice behind every slice, so that a 3-D labelling (``[::2]`` of it) treats each alone."""
+    out = np.zeros((2 * mask.shape[0], *mask.shape[1:]), bool)
+    out[::2] = mask
+    return out
+
+
+def bounding_box(mask: Mask, margin: int = 0) -> tuple[slice, slice, slice]:
+    """Smallest box around a mask, wider by ``margin`` voxels; of an empty mask, the whole array."""
+    if not mask.any():
+        return (slice(0, mask.shape[0]), slice(0, mask.shape[1]), slice(0, mask.shape[2]))
+    found = []
+    for axis in range(3):
+        others = tuple(a for a in range(3) if a != axis)
+        places = np.flatnonzero(mask.any(axis=others))
+        found.append(slice(max(0, int(places[0]) - margin), min(mask.shape[axis], int(places[-1]) + 1 + margin)))
+    return found[0], found[1], found[2]

@@ -1,0 +1,205 @@
+"""Levels of the body along the table: which slice of which side is foot, knee, thigh, pelvis, chest or head."""
+
+from dataclasses import dataclass
+
+import cc3d
+import numpy as np
+from numpy.typing import NDArray
+
+from calciflow.anatomy.grid import Grid, Mask
+
+LEVELS = ("foot", "lower_leg", "knee", "thigh", "pelvis", "abdomen", "chest", "neck", "head")
+"""From the soles up."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What each slice of one side of the body shows; every array has one value a slice.
+
+    Attributes
+    ----------
+    area
+        Cross-section of the body in cm2.
+    core
+        The same within 110 mm of the midline: without raised arms.
+    bones
+        Number of bone sections of at least 0.4 cm2.
+    first, second
+        Areas of the two largest sections in cm2.
+    width
+        Largest extent of the largest section in mm.
+    reach
+        Extent of all sections together in mm.
+    total
+        Area of all sections in cm2.
+    lateral
+        Area away from the midline of sections of at least 3 cm2, in cm2: hip bones, no ribs.
+    central
+        Area of bone within 30 mm of the midline in cm2 (both sides).
+    lung, skull
+        Area of lung and cranial cavity in cm2 (both sides).
+    """
+
+    area: NDArray[np.float64]
+    core: NDArray[np.float64]
+    bones: NDArray[np.int64]
+    first: NDArray[np.float64]
+    second: NDArray[np.float64]
+    width: NDArray[np.float64]
+    reach: NDArray[np.float64]
+    total: NDArray[np.float64]
+    lateral: NDArray[np.float64]
+    central: NDArray[np.float64]
+    lung: NDArray[np.float64]
+    skull: NDArray[np.float64]
+
+
+def profile(
+    body: Mask, bone: Mask, lungs: Mask, skull: Mask, half: Mask, aside: NDArray[np.float32], grid: Grid
+) -> Profile:
+    """Measure every slice of one side.
+
+    Parameters
+    ----------
+    body, bone, lungs, skull
+        Masks on one grid; ``bone`` without the arms.
+    half
+        The side.
+    aside
+        Distance from the midline in mm, shape to broadcast.
+    grid
+        That grid.
+    """
+    cell = grid.spacing[1] * grid.spacing[2] / 100.0
+    count = body.shape[0]
+    near = aside < 110.0
+    central = np.broadcast_to(aside < 30.0, body.shape)
+    numbers = np.zeros((7, count))
+    sections = bone & half
+    for z in range(count):
+        if not sections[z].any():
+            continue
+        labels, found = cc3d.connected_components(sections[z], connectivity=8, return_N=True)
+        stats = cc3d.statistics(labels)
+        areas = stats["voxel_counts"][1:] * cell
+        keep = np.flatnonzero(areas >= 0.4)
+        if len(keep) == 0:
+            continue
+        keep = keep[np.argsort(-areas[keep], kind="stable")]
+        boxes = [stats["bounding_boxes"][index + 1] for index in keep]
+        low = np.array([[part.start for part in box] for box in boxes])
+        high = np.array([[part.stop for part in box] for box in boxes])
+        size = np.array(grid.spacing[1:])
+        numbers[0, z] = len(keep)
+        numbers[1, z] = areas[keep[0]]
+        numbers[2, z] = areas[keep[1]] if len(keep) > 1 else 0.0
+        numbers[3, z] = ((high[0] - low[0])[-2:] * size).max()
+        numbers[4, z] = ((high.max(0) - low.min(0))[-2:] * size).max()
+        numbers[5, z] = areas[keep].sum()
+        large = np.concatenate([[False], areas >= 3.0])
+        numbers[6, z] = (large[labels] & ~central[z]).sum() * cell
+    return Profile(
+        (body & half).sum((1, 2)) * cell,
+        (body & half & near).sum((1, 2)) * cell,
+        numbers[0].astype(int),
+        numbers[1],
+        numbers[2],
+        numbers[3],
+        numbers[4],
+        numbers[5],
+        numbers[6],
+        (bone & central).sum((1, 2)) * cell,
+        lungs.sum((1, 2)) * cell,
+        skull.sum((1, 2)) * cell,
+    )
+
+
+def costs(p: Profile) -> NDArray[np.float64]:
+    """How badly each slice fits each level, shape (len(LEVELS), slices), 0 fits and 1 does not.
+
+    The numbers are adult anatomy with wide margins: femoral and tibial shafts are 25 to 35 mm wide, condyles 70 to
+    90 mm, a vertebra covers more than 8 cm2, lungs more than 10 cm2 in all slices between apex and base.
+    """
+    has_lung, has_skull = p.lung > 8.0, p.skull > 8.0
+    axial = p.central > 4.0
+    none = p.bones == 0
+    table = {
+        "foot": np.where((p.total > 0.16 * p.area) & (p.area < 130) & ~axial, 0.2, 1.0) + 0.3 * (p.bones == 2),
+        "lower_leg": np.where((p.bones == 2) & (p.first > 1.5 * p.second) & (p.width < 60) & (p.reach < 90), 0.0, 1.0),
+        "knee": np.where((p.width > 55) & (p.reach < 115) & (p.total > 0.12 * p.area) & ~axial, 0.1, 1.0),
+        "thigh": np.where((p.bones == 1) & (p.width < 60) & (p.first < 16), 0.0, 1.0),
+        "pelvis": np.where((p.bones >= 2) & (p.reach > 75) & (p.area > 120), 0.2, 1.0)
+        + 0.3 * ~(p.total > 8)
+        + 0.4 * (axial & (p.lateral < 2.5)),
+        "abdomen": np.where(axial & (p.area > 150), 0.3, 1.0) + 0.4 * (p.lateral > 3.5),
+        "chest": np.where(has_lung, 0.0, 0.9),
+        "neck": np.where(axial & (p.core < 100), 0.2, 1.0),
+        "head": np.where(has_skull, 0.0, 0.6) + 0.2 * (p.core > 140),
+    }
+    rows = np.array([table[name] for name in LEVELS], float)
+    legs = [LEVELS.index(name) for name in ("foot", "lower_leg", "knee", "thigh", "pelvis", "abdomen")]
+    rows[legs] += 1.0 * has_lung + 2.0 * has_skull
+    rows[[LEVELS.index("chest"), LEVELS.index("neck")]] += 1.0 * has_skull
+    rows[LEVELS.index("neck")] += 0.6 * has_lung
+    rows[LEVELS.index("head")] += 1.5 * has_lung
+    rows[:, none] = np.minimum(rows[:, none], 0.6)
+    return rows
+
+
+KNEE_MM = 62.0
+"""Half the length of the knee region: upper border of the patella to tibial tuberosity."""
+
+JAW_MM = 40.0
+"""Jaw below the lowest slice of the cranial cavity."""
+
+SWITCH_MM = 12.0
+"""A level that fits better over less than this is not entered."""
+
+
+def sequence(cost: NDArray[np.float64], slice_mm: float) -> NDArray[np.int64]:
+    """Best ascending sequence of levels by dynamic programming: from the soles up no level comes twice.
+
+    Parameters
+    ----------
+    cost
+        Shape (levels, slices), slices from inferior to superior.
+    slice_mm
+        Slice distance in mm.
+    """
+    weights = cost * slice_mm
+    levels, count = weights.shape
+    best = np.empty_like(weights)
+    origin = np.zeros((levels, count), int)
+    best[:, 0] = weights[:, 0]
+    step = np.arange(levels)
+    # Going past a level costs as well, so that none is left out without need; the anatomy has no gaps.
+    jump = np.where(step[:, None] >= step[None], SWITCH_MM * (step[:, None] - step[None]), np.inf)
+    jump = np.where(step[:, None] > step[None] + 1, jump * 2.0, jump)
+    for z in range(1, count):
+        options = best[None, :, z - 1] + jump
+        origin[:, z] = options.argmin(1)
+        best[:, z] = options.min(1) + weights[:, z]
+    path = np.zeros(count, int)
+    path[-1] = int(best[:, -1].argmin())
+    for z in range(count - 1, 0, -1):
+        path[z - 1] = origin[path[z], z]
+    return path
+
+
+def adjust(path: NDArray[np.int64], slice_mm: float) -> NDArray[np.int64]:
+    """Give the knee its length and the head its jaw, which the slices' own looks do not show.
+
+    The knee reaches ``KNEE_MM`` up and down from its middle; the jaw reaches ``JAW_MM`` below the cranial cavity.
+    """
+    out = path.copy()
+    knee, neck, head = LEVELS.index("knee"), LEVELS.index("neck"), LEVELS.index("head")
+    slices = np.flatnonzero(path == knee)
+    if len(slices) and slices[0] > 0 and slices[-1] < len(path) - 1:
+        middle = (slices[0] + slices[-1]) / 2.0
+        away = np.abs(np.arange(len(path)) - middle) * slice_mm
+        out[(away <= KNEE_MM) & (np.abs(path - knee) <= 1)] = knee
+    slices = np.flatnonzero(path == head)
+    if len(slices) and slices[0] > 0:
+        low = slices[0] - round(JAW_MM / slice_mm)
+        out[max(0, low) : slices[0]][path[max(0, low) : slices[0]] == neck] = head
+    return out

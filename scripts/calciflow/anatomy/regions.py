@@ -1,0 +1,168 @@
+"""Body regions and their sides on the coarse grid."""
+
+from dataclasses import dataclass
+
+import cc3d
+import numpy as np
+from numpy.typing import NDArray
+
+from calciflow.anatomy.grid import Grid, Mask, apart, bounding_box, distance
+from calciflow.anatomy.levels import LEVELS
+from calciflow.anatomy.limbs import ARM_SEGMENTS, Arm
+from calciflow.labels import region_label
+
+ARM_RADIUS_MM = {
+    "shoulder": (65.0, 95.0),
+    "upper_arm": (50.0, 80.0),
+    "elbow": (45.0, 70.0),
+    "forearm": (40.0, 60.0),
+    "hand": (20.0, 32.0),
+    "fingers": (10.0, 16.0),
+}
+"""Usual and largest distance in mm from the bones of a segment to its skin."""
+
+LEVEL_RADIUS_MM = {
+    "foot": 35.0,
+    "lower_leg": 60.0,
+    "knee": 60.0,
+    "thigh": 90.0,
+    "pelvis": 90.0,
+    "abdomen": 100.0,
+    "chest": 35.0,
+    "neck": 60.0,
+    "head": 60.0,
+}
+"""The same for the levels of trunk and legs."""
+
+GROIN_MM, GROIN_SLOPE, GROIN_RISE_MM = 50.0, 0.35, 45.0
+"""The groin begins so far from the midline, rises so steeply, and so far."""
+
+TOES_SHARE = 0.26
+"""Length of the great toe over the foot's length."""
+
+
+@dataclass(frozen=True)
+class Midline:
+    """The plane between left and right: ``point`` and ``normal`` (to the patient's right) in RAS mm."""
+
+    point: NDArray[np.float64]
+    normal: NDArray[np.float64]
+
+
+def assign(
+    body: Mask,
+    bone: Mask,
+    levels: dict[str, NDArray[np.int64]],
+    right: Mask,
+    aside: NDArray[np.float32],
+    arms: list[tuple[str, Arm]],
+    grid: Grid,
+) -> NDArray[np.uint8]:
+    """Give every body block its region label.
+
+    Parameters
+    ----------
+    body, bone
+        The body and its skeleton.
+    levels
+        For ``left`` and ``right``: index into ``LEVELS`` of every slice.
+    right
+        The half of the grid to the patient's right.
+    aside
+        Distance from the midline in mm, shape to broadcast.
+    arms
+        Side and arm.
+    grid
+        The coarse grid.
+    """
+    out = np.zeros(body.shape, np.uint8)
+    radius = np.zeros(body.shape, np.float32)
+    for side, half in (("left", ~right), ("right", right)):
+        table = np.array([region_label(name, side) for name in LEVELS], np.uint8)
+        widths = np.array([LEVEL_RADIUS_MM[name] for name in LEVELS], np.float32)
+        out += half * table[levels[side]][:, None, None]
+        radius += half * widths[levels[side]][:, None, None]
+    _split_groin(out, levels, aside, grid)
+    rest = bone.copy()
+    for _, arm in arms:
+        rest[tuple(arm.nodes.T)] = False
+    if arms:
+        places = np.concatenate([arm.nodes for _, arm in arms])
+        seeds = np.zeros_like(body)
+        seeds[tuple(places.T)] = True
+        margin = int(np.ceil(110.0 / min(grid.spacing)))
+        box = bounding_box(seeds, margin)
+        best = distance(~rest[box], grid.spacing) / radius[box]
+        alone, never = _pieces(body[box], seeds[box], rest[box])
+        best[alone] = np.inf
+        chosen = out[box].copy()
+        for side, arm in arms:
+            for number, name in enumerate(ARM_SEGMENTS):
+                nodes = arm.nodes[arm.segments == number]
+                if len(nodes) == 0:
+                    continue
+                seeds = np.zeros_like(body)
+                seeds[tuple(nodes.T)] = True
+                usual, largest = ARM_RADIUS_MM[name]
+                away = distance(~seeds[box], grid.spacing)
+                nearer = (away / usual < best) & ((away < largest) | alone) & ~never
+                best[nearer] = (away / usual)[nearer]
+                chosen[nearer] = region_label(name, side)
+        out[box] = chosen
+    for side in ("left", "right"):
+        _split_toes(out, body, bone, side, grid)
+    out[~body] = 0
+    return out
+
+
+def _pieces(body: Mask, arm: Mask, rest: Mask) -> tuple[Mask, Mask]:
+    """Find the pieces of axial sections that hold bones of arms alone, and those that hold none of them."""
+    labels = cc3d.connected_components(apart(body), connectivity=6)[::2]
+    count = int(labels.max())
+    has_arm, has_rest = np.zeros(count + 1, bool), np.zeros(count + 1, bool)
+    has_arm[np.unique(labels[arm])] = True
+    has_rest[np.unique(labels[rest])] = True
+    has_arm[0] = has_rest[0] = False
+    return np.asarray((has_arm & ~has_rest)[labels]), np.asarray((~has_arm & has_rest)[labels])
+
+
+def _split_groin(
+    out: NDArray[np.uint8],
+    levels: dict[str, NDArray[np.int64]],
+    aside: NDArray[np.float32],
+    grid: Grid,
+) -> None:
+    """Let the thigh begin higher at the side: below a line that rises from the crotch along the groin."""
+    pelvis = LEVELS.index("pelvis")
+    height = np.arange(out.shape[0]) * grid.spacing[0]
+    for side in ("left", "right"):
+        slices = np.flatnonzero(levels[side] == pelvis)
+        if len(slices) == 0 or not (levels[side] < pelvis).any():
+            continue
+        line = height[slices[0]] + np.clip(GROIN_SLOPE * (aside - GROIN_MM), 0.0, GROIN_RISE_MM)
+        below = height[:, None, None] < line
+        out[below & (out == region_label("pelvis", side))] = region_label("thigh", side)
+
+
+def _split_toes(out: NDArray[np.uint8], body: Mask, bone: Mask, side: str, grid: Grid) -> None:
+    """Cut the toes off the foot: the front quarter along the foot's long axis, which looks forward and down."""
+    foot = (out == region_label("foot", side)) & body
+    if not foot.any():
+        return
+    points = np.argwhere(foot & bone) * np.array(grid.spacing)
+    if len(points) < 30:
+        return
+    centre = points.mean(0)
+    flat = (points - centre)[:, :2]  # z, y
+    _, vectors = np.linalg.eigh(flat.T @ flat)
+    axis = vectors[:, -1]
+    if axis[1] - axis[0] < 0:  # forward, or else downward
+        axis = -axis
+    along = flat @ axis
+    length = np.ptp(along)
+    if length < 150.0:  # only a part of the foot is in view
+        return
+    cut = along.max() - TOES_SHARE * length
+    every = np.argwhere(foot)
+    toes = every[((every * np.array(grid.spacing) - centre)[:, :2] @ axis) > cut]
+    out[tuple(toes.T)] = region_label("toes", side)

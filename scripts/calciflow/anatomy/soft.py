@@ -1,0 +1,91 @@
+"""Soft tissue on the coarse grid: muscle compartment, subcutaneous fat, lung, and the body's cavities."""
+
+import cc3d
+import numpy as np
+from numpy.typing import NDArray
+
+from calciflow.anatomy.grid import Grid, Mask, apart, closed, dilate, distance, erode, opened
+
+FAT_EDGE_HU = -30.0
+"""Half way between fat (-100) and muscle (50)."""
+
+SKIN_MM = 2.5
+"""Skin is 1 to 3 mm thick; at least one voxel."""
+
+SEPTUM_MM = 3.0
+"""Veins and septa of subcutaneous fat are thinner than twice this."""
+
+AIRY_HU = -250.0
+"""Below it a block holds gas: no fat."""
+
+LEAK_MM = 4.0
+"""Half the width of a gap in the muscle layer that fat is not followed through."""
+
+BELLY_GAP_MM = 12.0
+"""Fat and fascia between muscle bellies are narrower than twice this."""
+
+LUNG_RANGE_HU = (-970.0, -500.0)
+
+
+def find_lungs(hu: NDArray[np.float32], air: Mask, grid: Grid) -> Mask:
+    """Choose the large air spaces in the body whose blocks are mostly parenchyma, not free air."""
+    labels, count = cc3d.connected_components(air, connectivity=6, return_N=True)
+    if count == 0:
+        return np.zeros_like(air)
+    size = np.bincount(labels.ravel(), minlength=count + 1).astype(float)
+    spongy = np.bincount(
+        labels.ravel(), weights=((hu > LUNG_RANGE_HU[0]) & (hu < LUNG_RANGE_HU[1])).ravel(), minlength=count + 1
+    )
+    keep = (size * grid.block_ml > 60.0) & (spongy > 0.6 * size)
+    keep[0] = False
+    return np.asarray(keep[labels])
+
+
+def muscle_compartment(hu: NDArray[np.float32], body: Mask, bone: Mask, dense: Mask, grid: Grid) -> Mask:
+    """Find what lies inside the subcutaneous fat: muscles with fat and fascia between them, bone, cavities.
+
+    Parameters
+    ----------
+    hu
+        Mean HU of the blocks.
+    body
+        The body, air inside included.
+    bone
+        The skeleton.
+    dense
+        Dense blocks that are not skeleton: they take part only as what lies around them.
+    grid
+        The coarse grid.
+    """
+    step = grid.spacing
+    depth = distance(body, step)
+    lean = (body & (hu > FAT_EDGE_HU) & (depth > SKIN_MM + 0.75 * max(step[1:])) & ~dense) | bone
+    core = opened(lean, SEPTUM_MM, step) | bone
+    labels, count = cc3d.connected_components(core, connectivity=6, return_N=True)
+    if count:
+        size = np.bincount(labels.ravel(), minlength=count + 1) * grid.block_ml
+        has_bone = np.bincount(labels.ravel(), weights=bone.ravel(), minlength=count + 1) > 0
+        keep = (size > 15.0) | has_bone
+        keep[0] = False
+        core = np.asarray(keep[labels])
+    inside = closed(core, BELLY_GAP_MM, step, flat=True) & body
+    # Fat that a ring of muscle encloses belongs to the compartment, however wide. Leaks through a thin wall are
+    # shut by judging each slice alone, by fat that is wide enough, and by what reaches the skin.
+    fat = body & ~inside
+    wide = erode(fat & (hu > AIRY_HU), LEAK_MM, step, flat=True)
+    labels = cc3d.connected_components(apart(wide), connectivity=6)[::2]
+    outer = np.zeros(int(labels.max()) + 1, bool)
+    outer[np.unique(labels[wide & (depth <= LEAK_MM + 2.5 * max(step[1:]))])] = True
+    outer[0] = False
+    subcutaneous = dilate(np.asarray(outer[labels]), LEAK_MM + 0.5 * max(step[1:]), step, flat=True) & fat
+    subcutaneous |= fat & (depth <= 2.0 * max(step[1:]))
+    # Thin layers of fat that the erosion has lost still lie outside, next to the skin's side.
+    labels = cc3d.connected_components(fat & ~subcutaneous, connectivity=6)
+    size = np.bincount(labels.ravel()) * grid.block_ml
+    small = size < 30.0
+    near = np.zeros(len(size), bool)
+    near[np.unique(labels[dilate(subcutaneous, 1.1 * max(step[1:]), step, flat=True) & (labels > 0)])] = True
+    small &= near
+    small[0] = False
+    subcutaneous |= small[labels]
+    return body & ~subcutaneous

@@ -1,0 +1,314 @@
+"""CT deposits, found and delimited on the CT grid."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import cc3d
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.stats import norm
+
+from calciflow.images import Volume
+from calciflow.labels import TISSUES
+from calciflow.measure.boxes import Box, Spacing, box_of, dilate_voxels, distance_to, grow, inside, offset, widen
+from calciflow.measure.density import (
+    FWHM_PER_SIGMA,
+    Density,
+    agatston,
+    local_background,
+    measure_density,
+    plateau,
+    smoothed,
+)
+from calciflow.deposits.reference import MAD_TO_SD
+
+MARGIN_MM = 12.0
+"""Surroundings of a candidate that its background is taken from."""
+
+CLEAR_MM = 1.5
+"""Voxels that near to a deposit, beyond the blur, are no background: blur and threshold leave a rim there."""
+
+FALSE_PER_SCAN = 0.05
+"""Noise maxima that a scan is allowed to pass, on average."""
+
+BULGE_VOXELS = 4
+_CUBE = np.ones((3, 3, 3), bool)
+
+MOST_CANDIDATES = 4000
+"""With more components than these the noise is worse than measured: the threshold is raised until fewer are left."""
+
+
+@dataclass
+class Deposit:
+    """A CT deposit.
+
+    Attributes
+    ----------
+    box
+        Its crop in the CT grid, surroundings included.
+    mask
+        Local half-maximum mask in the crop.
+    territory
+        Voxels of the crop that may be counted for its mass.
+    peak
+        Index of its highest voxel in the CT grid (z, y, x).
+    significance
+        Peak contrast over the local noise, both smoothed.
+    """
+
+    box: Box
+    mask: NDArray[np.bool_]
+    territory: NDArray[np.bool_]
+    density: Density
+    agatston: float | None
+    peak: tuple[int, int, int]
+    significance: float
+    flags: list[str] = field(default_factory=list)
+
+    @property
+    def voxels(self) -> NDArray[np.int64]:
+        """Indices of its voxels in the CT grid, (n, 3), order (z, y, x)."""
+        return np.argwhere(self.mask) + offset(self.box)
+
+
+@dataclass(frozen=True)
+class CtRules:
+    """How deposits are found on CT; HU, mm and ml."""
+
+    threshold: NDArray[np.float32]
+    """Threshold of every slice."""
+    blur_mm: tuple[float, float, float]
+    min_volume_ml: float
+    merge_mm: float
+
+
+def false_alarm_z(volume_ml: float, element_ml: float) -> float:
+    """Significance that pure noise exceeds ``FALSE_PER_SCAN`` times in so much tissue.
+
+    The tissue holds volume / element independent values, each above z with the Gaussian's upper tail; the expected
+    number of noise maxima is their product.
+    """
+    count = max(volume_ml / max(element_ml, 1e-4), 1.0)
+    return float(norm.isf(min(FALSE_PER_SCAN / count, 0.1)))
+
+
+def find_deposits(
+    ct: Volume, tissues: NDArray[np.uint8], bone: NDArray[np.bool_], rules: CtRules
+) -> tuple[list[Deposit], Counter[str]]:
+    """Find calcified deposits outside bone.
+
+    Parameters
+    ----------
+    ct
+        HU, int16.
+    tissues
+        Tissue labels on the CT grid.
+    bone
+        The skeleton on the CT grid (without the pieces that may be deposits).
+
+    Returns
+    -------
+    list of Deposit, Counter
+        Ordered from head to toe; what was dropped here, by cause.
+
+    Notes
+    -----
+    Seeds are voxels over the threshold and not in bone or the one voxel of partial volume around it. Around each seed
+    the local background is interpolated from plain tissue, and the deposit is what exceeds half the local plateau over
+    it; it may reach back into bone's rim, so a deposit that touches bone keeps its flank. Pieces less than
+    ``merge_mm`` apart are one deposit; what is farther apart at half its own height is two.
+    """
+    dropped: Counter[str] = Counter()
+    body_box = box_of(tissues > 0)
+    if body_box is None:
+        return [], dropped
+    hu, labels, skeleton = ct.array[body_box], tissues[body_box], bone[body_box]
+    spacing = ct.spacing
+    threshold = rules.threshold[body_box[0], None, None].astype(np.float32)
+    rim = dilate_voxels(skeleton, _rim_steps(spacing))
+    allowed = (labels > 0) & ~rim
+    components, count = _components(hu, allowed, threshold)
+    body_ml = float((labels > 0).sum()) * ct.voxel_ml
+    element_ml = float(np.prod([FWHM_PER_SIGMA * s for s in rules.blur_mm])) / 1000.0
+    least_z = false_alarm_z(body_ml, element_ml)
+    painted = np.zeros(hu.shape, bool)
+    joined = np.zeros(hu.shape, bool)
+    boxes = cc3d.statistics(components, no_slice_conversion=False)["bounding_boxes"] if count else []
+    for label in range(1, count + 1):
+        tight = boxes[label]
+        box = grow(tight, MARGIN_MM, spacing, hu.shape)
+        seed = components[box] == label
+        others = (components[box] > 0) & ~seed
+        if not stands_out(hu[box], seed, skeleton[box], rim[box]):
+            dropped["edge of bone"] += 1
+            continue
+        cut = _delimit(hu[box], seed, others, labels[box] > 0, skeleton[box], rim[box], spacing, rules)
+        if cut is None or cut[1] < least_z:
+            dropped["noise"] += 1
+            continue
+        painted[box] |= cut[0]
+        # Faint deposits side by side overlap in their half heights: what is over the threshold tells them apart.
+        core = cut[0] & seed
+        joined[box] |= widen(core, rules.merge_mm / 2.0, spacing)
+    deposits = []
+    groups = cc3d.connected_components(joined, connectivity=26)
+    whole_boxes = cc3d.statistics(groups)["bounding_boxes"] if joined.any() else []
+    for label in range(1, int(groups.max()) + 1):
+        box = grow(whole_boxes[label], MARGIN_MM, spacing, hu.shape)
+        own = groups[box] == label
+        mask = _territory(painted[box], own, (groups[box] > 0) & ~own, spacing)
+        if not mask.any():
+            continue
+        others = painted[box] & ~mask
+        deposit = _measure(hu[box], mask, others, labels[box] > 0, skeleton[box], rim[box], spacing, rules)
+        if max(deposit.density.volume_ml, float(mask.sum()) * ct.voxel_ml) < rules.min_volume_ml:
+            dropped["too small"] += 1
+            continue
+        start = offset(box) + offset(body_box)
+        deposit.box = tuple(slice(a, a + n) for a, n in zip(start, mask.shape, strict=True))  # type: ignore[assignment]
+        deposit.peak = tuple(int(v) for v in np.array(deposit.peak) + start)  # type: ignore[assignment]
+        deposits.append(deposit)
+    deposits.sort(key=lambda d: tuple(-v for v in d.peak))
+    return deposits, dropped
+
+
+def stands_out(
+    hu: NDArray[np.int16], seed: NDArray[np.bool_], skeleton: NDArray[np.bool_], rim: NDArray[np.bool_]
+) -> bool:
+    """Whether a seed beside bone is more than bone's blurred edge.
+
+    It is if it has a summit of its own (a voxel of it that none of its 26 neighbours surpasses: an edge falls from bone
+    outwards) or if it bulges: at least ``BULGE_VOXELS`` of it lie beyond the reach of bone's blur.
+    """
+    close = rim & ~skeleton
+    if not (ndimage.binary_dilation(seed, _CUBE) & close).any():
+        return True
+    tight = box_of(seed)
+    assert tight is not None
+    tight = grow(tight, 0.1, (1.0, 1.0, 1.0), seed.shape)
+    values, own = hu[tight], seed[tight]
+    summit = own & (values == ndimage.maximum_filter(values, size=3, mode="nearest"))
+    if summit.any():
+        return True
+    far = own & ~dilate_voxels(rim, (1, 1, 1))[tight]
+    return int(far.sum()) >= BULGE_VOXELS
+
+
+def _territory(
+    painted: NDArray[np.bool_], own: NDArray[np.bool_], others: NDArray[np.bool_], spacing: Spacing
+) -> NDArray[np.bool_]:
+    """The painted voxels that are connected to a group of cores and nearer to it than to any other group."""
+    region = painted | own
+    if others.any():
+        region &= distance_to(own, spacing) < distance_to(others, spacing)
+    parts = cc3d.connected_components(np.ascontiguousarray(region), connectivity=26)
+    mask: NDArray[np.bool_] = np.isin(parts, np.unique(parts[own & region])) & painted & (region | own)
+    return mask
+
+
+def _rim_steps(spacing: Spacing) -> tuple[int, int, int]:
+    """Voxels of partial volume around bone: one, or 1 mm where voxels are smaller."""
+    return tuple(max(1, round(1.0 / step)) for step in spacing)  # type: ignore[return-value]
+
+
+def _components(
+    hu: NDArray[np.int16], allowed: NDArray[np.bool_], threshold: NDArray[np.float32]
+) -> tuple[NDArray[np.uint32], int]:
+    """Connected voxels over the threshold; it rises by a tenth while there are more than can be anything but noise."""
+    level = np.ceil(threshold).astype(np.int16)
+    while True:
+        components = cc3d.connected_components((hu >= level) & allowed, connectivity=26)
+        count = int(components.max())
+        if count <= MOST_CANDIDATES:
+            return components, count
+        level = np.ceil(level * 1.1).astype(np.int16)
+
+
+def _surroundings(
+    hu: NDArray[np.int16],
+    over: NDArray[np.bool_],
+    body: NDArray[np.bool_],
+    rim: NDArray[np.bool_],
+    spacing: Spacing,
+    rules: CtRules,
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+    """HU as float, contrast over the local background, and the voxels that the background was taken from."""
+    values = hu.astype(np.float32)
+    clear = FWHM_PER_SIGMA * max(rules.blur_mm[1:]) + CLEAR_MM
+    plain = body & ~rim & ~widen(over, max(clear, 1.1 * spacing[0]), spacing) & (hu > -300) & (hu < 250)
+    background = local_background(values, plain, spacing)
+    return values, values - background, plain
+
+
+def _delimit(
+    hu: NDArray[np.int16],
+    seed: NDArray[np.bool_],
+    others: NDArray[np.bool_],
+    body: NDArray[np.bool_],
+    skeleton: NDArray[np.bool_],
+    rim: NDArray[np.bool_],
+    spacing: Spacing,
+    rules: CtRules,
+) -> tuple[NDArray[np.bool_], float] | None:
+    """Half-maximum mask of a seed and its significance; None if nothing is left."""
+    values, contrast, plain = _surroundings(hu, seed | others, body, rim, spacing, rules)
+    smooth = smoothed(contrast)
+    if plain.sum() > 30:
+        noise = float(MAD_TO_SD * np.median(np.abs(smooth[plain] - np.median(smooth[plain]))))
+    else:
+        noise = 10.0
+    significance = float(smooth[seed].max()) / max(noise, 1.0)
+    level = plateau(contrast, seed, spacing, rules.blur_mm)
+    reach = FWHM_PER_SIGMA * max(rules.blur_mm[1:])
+    near = widen(seed, max(reach, 1.01 * spacing[0]), spacing) & body & ~skeleton
+    # In bone's rim a voxel is bright by bone: there the deposit keeps only what touches its own seed.
+    near &= ~rim | _nearer(seed, skeleton, rim, spacing)
+    mask = near & np.isfinite(level) & (level > 0) & (contrast >= 0.5 * level)
+    top = seed & (smooth == smooth[seed].max())
+    mask |= top
+    parts = cc3d.connected_components(np.ascontiguousarray(mask), connectivity=26)
+    kept = np.isin(parts, np.unique(parts[mask & seed])) & mask
+    return (kept, significance) if kept.any() else None
+
+
+def _nearer(
+    mask: NDArray[np.bool_], skeleton: NDArray[np.bool_], rim: NDArray[np.bool_], spacing: Spacing
+) -> NDArray[np.bool_]:
+    """Voxels next to a mask and no farther from it than from bone: what lies between is shared at half way."""
+    close = ndimage.binary_dilation(mask, _CUBE)
+    if not (close & rim).any():
+        return close
+    nearer: NDArray[np.bool_] = close & (distance_to(mask, spacing) <= distance_to(skeleton, spacing) + 1e-3)
+    return nearer
+
+
+def _measure(
+    hu: NDArray[np.int16],
+    mask: NDArray[np.bool_],
+    others: NDArray[np.bool_],
+    body: NDArray[np.bool_],
+    skeleton: NDArray[np.bool_],
+    rim: NDArray[np.bool_],
+    spacing: Spacing,
+    rules: CtRules,
+) -> Deposit:
+    """Measure a deposit in its crop; box and peak still count from the crop."""
+    values, contrast, plain = _surroundings(hu, mask | others, body, rim, spacing, rules)
+    territory = body & ~skeleton & (~rim | mask | _nearer(mask, skeleton, rim, spacing))
+    if others.any():
+        territory &= distance_to(mask, spacing) <= distance_to(others, spacing)
+    density = measure_density(values, mask, contrast, territory, spacing, rules.blur_mm)
+    smooth = smoothed(contrast)
+    noise = float(MAD_TO_SD * np.median(np.abs(smooth[plain] - np.median(smooth[plain])))) if plain.any() else 10.0
+    highest = np.argwhere(mask & (hu == hu[mask].max()))[0]
+    counted = widen(mask, 1.01 * spacing[2], spacing) & territory
+    return Deposit(
+        box=inside((slice(0, 0), slice(0, 0), slice(0, 0)), (slice(0, 0), slice(0, 0), slice(0, 0))),
+        mask=mask,
+        territory=territory,
+        density=density,
+        agatston=agatston(values, counted, spacing),
+        peak=(int(highest[0]), int(highest[1]), int(highest[2])),
+        significance=float(smooth[mask].max()) / max(noise, 1.0),
+    )

@@ -1,0 +1,203 @@
+"""What is no lesion: each rule gives a cause, and the dropped are counted by it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calciflow.deposits.ct import Deposit
+from calciflow.deposits.pet import Focus
+from calciflow.deposits.scene import PetScene
+from calciflow.labels import TISSUES, region_of
+from calciflow.measure.boxes import Box, Spacing, distance_to
+
+METAL_HU = 2500.0
+"""No deposit is that dense (hydroxyapatite of dense calcinosis reads up to about 2000 HU); metal is, and enamel."""
+
+STREAK_MM = 60.0
+"""In the slices of metal, thin bright lines up to that far from it are its streaks."""
+
+BLOOD_RATIO = 1.6
+"""A vessel shows up to about the blood pool's uptake, and noise on top."""
+
+VESSEL_MM = (9.0, 18.0)
+"""Distances from a focus within which a vessel goes on; a focus of its own has faded there, two widths of the blur off."""
+
+VESSEL_SHARE = 0.45
+
+TRUNK = ("chest", "abdomen", "pelvis")
+CONTRAST_HU = 600.0
+GAS_HU = -300
+GAS_MM = 12.0
+GAS_ML = 0.1
+"""Contrast in bowel reads 150 to 350 HU, up to some 600 where it thickens, and gas is never far."""
+
+TEETH_HU = 1500.0
+SHELL_MM = 3.0
+MOSTLY = 0.5
+ORGAN_LABELS = (TISSUES["viscera"], TISSUES["lung"])
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Why something is no lesion (``cause``), or what makes one uncertain (``flags``)."""
+
+    cause: str | None = None
+    flags: tuple[str, ...] = ()
+
+
+def tissue_fractions(labels: NDArray[np.uint8], where: NDArray[np.bool_]) -> dict[str, float]:
+    """Share of each tissue among the voxels of ``where``; ``outside`` for label 0. Empty if there are none."""
+    counts = np.bincount(labels[where], minlength=256)
+    total = counts.sum()
+    if not total:
+        return {}
+    names = {0: "outside"} | {label: name for name, label in TISSUES.items()}
+    return {name: float(counts[label]) / float(total) for label, name in names.items()}
+
+
+def around(mask: NDArray[np.bool_], spacing: Spacing, mm: float = SHELL_MM) -> NDArray[np.bool_]:
+    """The shell of ``mm`` around a mask in its crop, the mask left out."""
+    reach = max(mm, 1.01 * max(spacing[1:]))
+    return (distance_to(mask, spacing) <= reach) & ~mask
+
+
+def judge_deposit(
+    deposit: Deposit, hu: NDArray[np.int16], tissues: NDArray[np.uint8], regions: NDArray[np.uint8], metal: Mapping[str, NDArray[np.float64]],
+    spacing: Spacing,
+) -> Verdict:  # fmt: skip
+    """Tell whether a CT deposit is a lesion.
+
+    The rules, in order: metal (density), streaks of metal (thin and in its slices), teeth (dense, in the head, at
+    bone), viscera and lung around most of it (bowel contents and contrast, stones, vessels of the trunk), bone around
+    most of it (a hole in the bone map), the inside of the skull (``other`` around it, in the head).
+    """
+    hu = hu[deposit.box]
+    labels, places = tissues[deposit.box], regions[deposit.box]
+    shell = around(deposit.mask, spacing)
+    fractions = tissue_fractions(labels, shell | deposit.mask)
+    region = _region(places[deposit.mask])
+    if deposit.density.hu_max >= METAL_HU:
+        return Verdict("metal")
+    if _near_metal(deposit, metal, spacing):
+        return Verdict("metal streak")
+    if region == "head" and deposit.density.hu_max >= TEETH_HU and fractions.get("bone", 0) > 0.2:
+        return Verdict("teeth")
+    organs = fractions.get("viscera", 0.0) + fractions.get("lung", 0.0)
+    if organs > MOSTLY:
+        return Verdict("viscera, bowel contents or contrast")
+    if fractions.get("bone", 0.0) > MOSTLY:
+        return Verdict("bone")
+    if region in TRUNK and deposit.density.hu_max < CONTRAST_HU and beside_gas(deposit, hu, labels, spacing):
+        return Verdict("viscera, bowel contents or contrast")
+    if region in ("head", "neck") and fractions.get("other", 0.0) > MOSTLY:
+        return Verdict("inside the skull or airway")
+    flags = []
+    if organs > 0.2:
+        flags.append("viscera nearby")
+    return Verdict(None, tuple(flags))
+
+
+def beside_gas(
+    deposit: Deposit, hu: NDArray[np.int16], labels: NDArray[np.uint8], spacing: Spacing
+) -> bool:
+    """Whether gas lies beside a deposit deep in the trunk, as beside what fills bowel; for maps that know no bowel there.
+
+    At least ``GAS_ML`` of gas inside the body within ``GAS_MM``, and no outside within that distance.
+    """
+    near = distance_to(deposit.mask, spacing) <= GAS_MM
+    if (labels[near] == 0).any():
+        return False
+    gas = near & (hu < GAS_HU)
+    return float(gas.sum()) * float(np.prod(spacing)) / 1000.0 >= GAS_ML
+
+
+def _region(labels: NDArray[np.uint8]) -> str | None:
+    known = labels[labels > 0]
+    if not len(known):
+        return None
+    return region_of(int(np.bincount(known).argmax()))[0]
+
+
+def find_metal(hu: NDArray[np.int16], body: Box | None) -> dict[str, NDArray[np.float64]]:
+    """Slices with metal and where its centre lies in each: ``{"slices": (n,), "centres": (n, 2)}``.
+
+    Enamel and single voxels are not enough: at least 20 voxels of a slice.
+    """
+    slices, centres = [], []
+    if body is not None:
+        for index in range(body[0].start, body[0].stop):
+            plane = hu[index] >= METAL_HU
+            if plane.sum() >= 20:
+                slices.append(float(index))
+                centres.append(np.argwhere(plane).mean(axis=0))
+    return {"slices": np.array(slices), "centres": np.array(centres).reshape(-1, 2)}
+
+
+def _near_metal(deposit: Deposit, metal: Mapping[str, NDArray[np.float64]], spacing: Spacing) -> bool:
+    if not len(metal["slices"]):
+        return False
+    centre = deposit.voxels.mean(axis=0)
+    inside = np.isin(np.unique(deposit.voxels[:, 0]), metal["slices"]).all()
+    nearest = int(np.argmin(np.abs(metal["slices"] - centre[0])))
+    apart = np.hypot(*((centre[1:] - metal["centres"][nearest]) * np.array(spacing[1:])))
+    return bool(inside and apart < STREAK_MM and deposit.density.hu_max < 600)
+
+
+def in_vessel(focus: Focus, scene: PetScene) -> bool:
+    """Whether uptake goes on from a focus to both sides: it is part of a tube.
+
+    In the filtered image, the shell between ``VESSEL_MM`` around the peak must hold ``VESSEL_SHARE`` of the peak's excess in
+    two opposite directions (more than 120 degrees apart), as a vessel's blood does and a focus does not. A side that
+    the image cuts off counts as going on.
+    """
+    spacing = np.array(scene.suv.spacing)
+    reach = np.ceil(VESSEL_MM[1] / spacing).astype(int)
+    size = np.array(scene.filtered.shape)
+    peak = np.array(focus.peak)
+    steps = np.stack(np.meshgrid(*[np.arange(-n, n + 1) for n in reach], indexing="ij"), axis=-1).reshape(-1, 3)
+    apart = np.linalg.norm(steps * spacing, axis=1)
+    steps = steps[(apart >= VESSEL_MM[0]) & (apart <= VESSEL_MM[1])]
+    places = peak + steps
+    inside = ((places >= 0) & (places < size)).all(axis=1)
+    values = np.full(len(steps), np.inf)
+    values[inside] = scene.filtered[tuple(places[inside].T)]
+    bright = steps[values >= VESSEL_SHARE * float(scene.filtered[focus.peak])] * spacing
+    if len(bright) < 2:
+        return False
+    directions = bright / np.linalg.norm(bright, axis=1, keepdims=True)
+    return bool((directions @ directions.T).min() <= -0.5)
+
+
+def judge_focus(focus: Focus, scene: PetScene, bone_spill_max: float) -> Verdict:
+    """Tell whether a PET focus without a CT deposit is a lesion.
+
+    The rules, in order: outside the body; in bone; in viscera or lung; explained by spill from organs, or from bone;
+    inside the skull. The centre of the uptake that is not explained by spill decides, since blur does not move it.
+    """
+    where = tuple(focus.voxels.T)
+    weight = np.maximum(scene.suv.array[where] - scene.explained[where], 1e-6).astype(np.float64)
+    weight /= weight.sum()
+    share = {name: float((weight * values[where]).sum()) for name, values in scene.shares.items()}
+    if share["body"] < 0.35:
+        return Verdict("outside the body")
+    if share["bone"] > MOSTLY:
+        return Verdict("in bone")
+    if share["organs"] > 0.4:
+        return Verdict("kidneys, bladder, bowel or other viscera")
+    if focus.organ_fraction >= bone_spill_max:
+        return Verdict("spill-in from viscera")
+    if focus.bone_fraction >= bone_spill_max:
+        return Verdict("bone spill-in")
+    if share["other"] > MOSTLY:
+        return Verdict("inside the skull or airway")
+    blood = BLOOD_RATIO * scene.uptakes.reference + 3.0 * float(scene.noise[focus.peak])
+    if float(scene.suv.array[focus.peak]) < blood and in_vessel(focus, scene):
+        return Verdict("blood vessel")
+    flags = []
+    if focus.bone_fraction > 0.3:
+        flags.append("bone spill")
+    if share["body"] < 0.6:
+        flags.append("contamination?")
+    return Verdict(None, tuple(flags))

@@ -1,0 +1,223 @@
+"""PET foci, found and delimited on the PET grid."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import cc3d
+import numpy as np
+from numpy.typing import NDArray
+
+from calciflow.deposits.scene import FILTER, PetScene
+from calciflow.measure.amplitude import SPILL_DOUBT
+
+SADDLE = 0.75
+"""Two maxima are two foci if the uptake between them falls below this share of the lower one, and ..."""
+
+PROMINENCE = 4.0
+"""... by that many standard deviations of the filtered noise: less is noise on one focus."""
+
+POINT_SHARE = 0.7
+"""A point source fills pi/6 FWHM^3 at half height; what fills less than that share of it is no uptake but noise."""
+
+LARGEST_SPLIT = 60_000
+"""A component of more voxels is no deposit that could be split."""
+
+FIXED_LEVELS = {"SUV10": 10.0, "SUV15": 15.0}
+PERCENTS = {"41%": 0.41, "50%": 0.50}
+
+
+@dataclass
+class Focus:
+    """A PET focus on the scene's grid.
+
+    Attributes
+    ----------
+    voxels
+        (n, 3) indices (z, y, x) of the delimited focus.
+    basin
+        (m, 3) indices of all that belongs to its maximum, down to the detection threshold.
+    heights
+        (m,) excess of the basin's voxels over what is explained, SUV.
+    peak
+        Index of its highest voxel.
+    significance
+        Filtered excess over its noise.
+    bone_fraction, organ_fraction
+        Share of its uptake that spill from bone, and from organs, explains.
+    """
+
+    voxels: NDArray[np.int64]
+    basin: NDArray[np.int64]
+    heights: NDArray[np.float32]
+    peak: tuple[int, int, int]
+    significance: float
+    bone_fraction: float
+    organ_fraction: float
+    flags: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class PetRules:
+    """How foci are found on PET."""
+
+    threshold: str = "relative"
+    suv_absolute: float = 4.0
+    rise: float = 0.4
+    z: float = 4.5
+    min_volume_ml: float = 0.05
+    tolerance_mm: float = 3.0
+
+    @property
+    def level(self) -> float | None:
+        """SUV that a focus must reach under the fixed thresholds; None under the relative ones."""
+        if self.threshold == "absolute":
+            return self.suv_absolute
+        return FIXED_LEVELS.get(self.threshold)
+
+
+def needed_excess(scene: PetScene, rules: PetRules) -> NDArray[np.float32]:
+    """Filtered excess that a focus must exceed, SUV.
+
+    The larger of ``z`` times the filtered noise and the least rise (a share of the blood pool's uptake), plus the doubt of
+    the predicted spill: ``SPILL_DOUBT`` of it, and what half the registration's tolerance would shift of it.
+    """
+    spill = scene.spill.bone + scene.spill.organs
+    slope = np.zeros(spill.shape, np.float32)
+    for axis, step in enumerate(scene.suv.spacing):
+        if spill.shape[axis] > 1:
+            slope += np.gradient(spill, step, axis=axis).astype(np.float32) ** 2
+    doubt = np.hypot(SPILL_DOUBT * spill, 0.5 * rules.tolerance_mm * np.sqrt(slope))
+    rise = rules.rise * scene.uptakes.reference
+    return (np.maximum(rules.z * scene.filtered_noise, rise) + doubt).astype(np.float32)
+
+
+def find_foci(scene: PetScene, rules: PetRules) -> tuple[list[Focus], Counter[str]]:
+    """Find foci of uptake outside bone and organs.
+
+    Returns
+    -------
+    list of Focus, Counter
+        In falling order of their height; what is left out by its own volume or level, by cause.
+    """
+    dropped: Counter[str] = Counter()
+    excess = scene.suv.array - scene.explained
+    filtered, needed = scene.filtered, needed_excess(scene, rules)
+    significance = (filtered / np.maximum(needed, 1e-6) * rules.z).astype(np.float32)
+    over = filtered > needed
+    labels = cc3d.connected_components(over, connectivity=18)
+    count = int(labels.max())
+    if not count:
+        return [], dropped
+    boxes = cc3d.statistics(labels)["bounding_boxes"]
+    foci = []
+    voxel_ml = scene.suv.voxel_ml
+    # Found in the filtered image, a point source is as wide as both blurs together.
+    least_ml = POINT_SHARE * np.pi / 6.0 * (scene.fwhm_mm**2 * (1.0 + FILTER**2)) ** 1.5 / 1000.0
+    for label in range(1, count + 1):
+        box = boxes[label]
+        mask = labels[box] == label
+        start = np.array([part.start for part in box])
+        for basin in split(np.where(mask, filtered[box], -np.inf).astype(np.float32), scene.filtered_noise[box]):
+            focus = _delimit(basin + start, excess, significance, scene, rules)
+            if rules.level is not None and scene.suv.array[focus.peak] < rules.level:
+                dropped[f"below SUV {rules.level:g}"] += 1
+            elif half_height(focus, filtered) * voxel_ml < least_ml:
+                dropped["narrower than the PET's blur"] += 1
+            elif len(focus.voxels) * voxel_ml < rules.min_volume_ml:
+                dropped["too small"] += 1
+            else:
+                foci.append(focus)
+    foci.sort(key=lambda f: (-float(excess[f.peak]), f.peak))
+    return foci, dropped
+
+
+def half_height(focus: Focus, filtered: NDArray[np.float32]) -> int:
+    """Voxels of a focus' basin at half its height and more in the filtered image."""
+    values = filtered[tuple(focus.basin.T)]
+    return int((values >= 0.5 * values.max()).sum())
+
+
+def split(height: NDArray[np.float32], noise: NDArray[np.float32]) -> list[NDArray[np.int64]]:
+    """Split a component into the basins of its maxima, in falling order of height.
+
+    Voxels are taken from the highest down; one without a taken neighbour starts a basin, one between two basins joins
+    them unless it lies below ``SADDLE`` of the lower maximum and ``PROMINENCE`` times the noise below it. Minus infinity
+    is outside.
+
+    Returns
+    -------
+    list of (n, 3) arrays
+        Indices of each basin's voxels.
+    """
+    places = np.argwhere(np.isfinite(height))
+    if len(places) > LARGEST_SPLIT or len(places) <= 2:
+        return [places]
+    values = height[tuple(places.T)]
+    order = np.argsort(-values, kind="stable")
+    owner = np.full(np.array(height.shape) + 2, -1, np.int64)
+    parents: list[int] = []
+    tops: list[float] = []
+    steps = [(a, b, c) for a in (-1, 0, 1) for b in (-1, 0, 1) for c in (-1, 0, 1) if 0 < abs(a) + abs(b) + abs(c) < 3]
+
+    def root(label: int) -> int:
+        while parents[label] != label:
+            parents[label] = parents[parents[label]]
+            label = parents[label]
+        return label
+
+    for rank in order:
+        z, y, x = (int(v) + 1 for v in places[rank])
+        value = float(values[rank])
+        local = float(noise[z - 1, y - 1, x - 1])
+        near = sorted({root(int(owner[z + a, y + b, x + c])) for a, b, c in steps if owner[z + a, y + b, x + c] >= 0})
+        if not near:
+            parents.append(len(parents))
+            tops.append(value)
+            owner[z, y, x] = len(parents) - 1
+            continue
+        best = max(near, key=lambda label: (tops[label], -label))
+        owner[z, y, x] = best
+        for label in near:
+            if label != best and value >= SADDLE * tops[label]:
+                parents[label] = best
+    roots = np.array([root(int(owner[tuple(p + 1)])) for p in places])
+    ranks = sorted(set(roots.tolist()), key=lambda label: (-tops[label], label))
+    return [places[roots == label] for label in ranks]
+
+
+def _delimit(
+    basin: NDArray[np.int64],
+    excess: NDArray[np.float32],
+    significance: NDArray[np.float32],
+    scene: PetScene,
+    rules: PetRules,
+) -> Focus:
+    """Delimit a focus in its basin by the rule, and tell what of it is spill."""
+    where = tuple(basin.T)
+    heights = excess[where]
+    top = int(np.argmax(heights))
+    suv = scene.suv.array[where]
+    if rules.level is not None:
+        chosen = suv >= rules.level
+    elif rules.threshold in PERCENTS:
+        chosen = suv >= PERCENTS[rules.threshold] * suv[top]
+    else:
+        chosen = heights >= 0.5 * heights[top]
+    chosen[top] = True
+    voxels = basin[chosen]
+    low = voxels.min(axis=0)
+    grid = np.zeros(voxels.max(axis=0) - low + 1, np.uint8)
+    grid[tuple((voxels - low).T)] = 1
+    parts = cc3d.connected_components(grid, connectivity=18)
+    voxels = voxels[parts[tuple((voxels - low).T)] == parts[tuple(basin[top] - low)]]
+    inner = tuple(voxels.T)
+    total = max(float(np.maximum(scene.suv.array[inner], 0).sum(dtype=np.float64)), 1e-6)
+    return Focus(
+        voxels=voxels,
+        basin=basin,
+        heights=heights,
+        peak=(int(basin[top][0]), int(basin[top][1]), int(basin[top][2])),
+        significance=float(significance[where].max()),
+        bone_fraction=float(np.clip(scene.spill.bone[inner].sum(dtype=np.float64) / total, 0, 1)),
+        organ_fraction=float(np.clip(scene.spill.organs[inner].sum(dtype=np.float64) / total, 0, 1)),
+    )

@@ -1,0 +1,362 @@
+"""The PET with what the CT knows of every PET voxel: tissue shares, predicted spill, background, noise."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from calciflow.deposits.reference import MAD_TO_SD, Uptakes, normal_uptake
+from calciflow.images import Volume
+from calciflow.labels import REGIONS, TISSUES, region_label
+from calciflow.mapping import Mapping
+from calciflow.measure.boxes import Box, Spacing, box_of, grow
+from calciflow.measure.density import FWHM_PER_SIGMA
+from calciflow.measure.spill import Spill, predict_spill
+
+SHARES = ("body", "bone", "organs", "muscle", "fat", "other")
+BLOCK_MM = 24.0
+"""Side of the blocks in which local background and noise are measured: wider than most deposits' blur."""
+
+FINE_MM = 2.05
+BODY_MARGIN_MM = 15.0
+
+QUIET_RATIO = 3.0
+"""Soft tissue above that many times its median is no normal tissue."""
+
+FILTER = 0.6
+"""Width of the detecting filter relative to the PET's blur: near the matched filter, without merging neighbours."""
+
+
+@dataclass(frozen=True)
+class PetScene:
+    """A PET around the body, with the CT's knowledge on its grid.
+
+    Attributes
+    ----------
+    suv
+        PET crop, g/ml, with its affine.
+    shares
+        Share of each voxel that is body, bone, organs (viscera and lung), muscle, fat (with skin), other; 0 to 1.
+    spill
+        What bone and organs explain, SUV.
+    background
+        Local uptake of soft tissue, SUV.
+    noise
+        Standard deviation of a voxel, SUV.
+    filtered
+        What is not explained, smoothed by the detecting filter, SUV.
+    filtered_noise
+        Its standard deviation, texture of normal tissue included, SUV.
+    uptakes
+        Normal uptake of the scan.
+    fwhm_mm
+        Resolution of the PET.
+    """
+
+    suv: Volume
+    shares: dict[str, NDArray[np.float32]]
+    spill: Spill
+    background: NDArray[np.float32]
+    noise: NDArray[np.float32]
+    filtered: NDArray[np.float32]
+    filtered_noise: NDArray[np.float32]
+    uptakes: Uptakes
+    fwhm_mm: float
+
+    @property
+    def explained(self) -> NDArray[np.float32]:
+        """Spill and background together, SUV."""
+        return self.spill.bone + self.spill.organs + self.background
+
+
+def lattice(volume: Volume) -> NDArray[np.float64]:
+    """RAS mm of every voxel, (n, 3)."""
+    axes = [np.arange(size) for size in volume.array.shape]
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+    return volume.world(grid)
+
+
+def block_shares(
+    labels: NDArray[np.uint8], wanted: tuple[int, ...], factors: tuple[int, int, int]
+) -> NDArray[np.uint8]:
+    """Share (0 to 255) of some labels in blocks of ``factors`` voxels; a last incomplete block is filled by its edge."""
+    table = np.zeros(256, np.uint8)
+    table[list(wanted)] = 1
+    padding = [(0, -size % factor) for size, factor in zip(labels.shape, factors, strict=True)]
+    total: NDArray[Any] = np.pad(table[labels], padding)
+    for axis in (2, 1, 0):
+        parts = [
+            total[tuple(slice(start, None, factors[axis]) if a == axis else slice(None) for a in range(3))]
+            for start in range(factors[axis])
+        ]
+        # Up to 255 voxels in a block add up in a byte.
+        kind = np.uint8 if int(np.prod(factors)) < 256 else np.uint16
+        summed = parts[0].astype(kind)
+        for part in parts[1:]:
+            summed += part
+        total = summed
+    counts = np.ones(total.shape, np.float32)
+    for axis, factor in enumerate(factors):
+        size = labels.shape[axis]
+        widths = np.minimum(factor, size - np.arange(0, size, factor)).astype(np.float32)
+        counts = counts * widths.reshape([-1 if a == axis else 1 for a in range(3)])
+    return np.round(255.0 * total / counts).astype(np.uint8)
+
+
+def shares_on_pet(
+    tissues: NDArray[np.uint8], ct: Volume, index: NDArray[np.float64], shape: tuple[int, ...], pet_spacing: Spacing
+) -> dict[str, NDArray[np.float32]]:
+    """Tissue shares of PET voxels.
+
+    Parameters
+    ----------
+    tissues
+        Labels on the CT grid.
+    index
+        CT array indices (n, 3) of the PET voxels' centres, n the product of ``shape``.
+    """
+    # Every other voxel of a fine CT is enough for the share of a PET voxel.
+    thin = [max(1, int(FINE_MM / step)) for step in ct.spacing]
+    tissues = np.ascontiguousarray(tissues[:: thin[0], :: thin[1], :: thin[2]])
+    index = index / np.array(thin)
+    fine_mm = [step * skip for step, skip in zip(ct.spacing, thin, strict=True)]
+    factors = tuple(max(1, round(0.7 * wide / fine)) for wide, fine in zip(pet_spacing, fine_mm, strict=True))
+    place = ((index + 0.5) / np.array(factors) - 0.5).T
+    kinds = {
+        "body": tuple(TISSUES.values()),
+        "bone": (TISSUES["bone"],),
+        "organs": (TISSUES["viscera"], TISSUES["lung"]),
+        "muscle": (TISSUES["muscle"],),
+        "fat": (TISSUES["subcutaneous_fat"], TISSUES["skin"]),
+        "other": (TISSUES["other"],),
+    }
+    result = {}
+    for name, wanted in kinds.items():
+        coarse = block_shares(tissues, wanted, (factors[0], factors[1], factors[2]))
+        values = ndimage.map_coordinates(coarse, place, order=1, output=np.float32, mode="constant", cval=0.0)
+        result[name] = (values / 255.0).reshape(shape).astype(np.float32)
+    return result
+
+
+def block_percentile(
+    values: NDArray[np.float32], valid: NDArray[np.bool_], spacing: Spacing, percentile: float, least: int = 8
+) -> NDArray[np.float32]:
+    """Percentile of the valid values in blocks, spread to blocks without any and interpolated to every voxel.
+
+    NaN everywhere if there is no valid value at all.
+    """
+    steps = [max(1, min(size, round(BLOCK_MM / step))) for size, step in zip(values.shape, spacing, strict=True)]
+    padding = [(0, -size % step) for size, step in zip(values.shape, steps, strict=True)]
+    padded = np.pad(np.where(valid, values, np.nan), padding, constant_values=np.nan)
+    counts = [size // step for size, step in zip(padded.shape, steps, strict=True)]
+    blocks = padded.reshape(counts[0], steps[0], counts[1], steps[1], counts[2], steps[2])
+    blocks = blocks.transpose(0, 2, 4, 1, 3, 5).reshape(counts[0] * counts[1] * counts[2], -1)
+    enough = np.isfinite(blocks).sum(axis=1) >= least
+    coarse = np.full(len(blocks), np.nan, np.float32)
+    if not enough.any():
+        if not valid.any():
+            return np.full(values.shape, np.nan, np.float32)
+        coarse[:] = np.percentile(values[valid], percentile)
+    else:
+        coarse[enough] = np.nanpercentile(blocks[enough], percentile, axis=1)
+    coarse = coarse.reshape(counts)
+    known = np.isfinite(coarse)
+    weight = ndimage.gaussian_filter(known.astype(np.float32), 0.7, mode="nearest")
+    total = ndimage.gaussian_filter(np.where(known, coarse, 0).astype(np.float32), 0.7, mode="nearest")
+    spread = np.where(weight > 1e-3, total / np.maximum(weight, 1e-6), np.float32(np.median(coarse[known])))
+    place = [(np.arange(size) + 0.5) / step - 0.5 for size, step in zip(values.shape, steps, strict=True)]
+    result = spread.astype(np.float32)
+    for axis, where in enumerate(place):
+        low = np.clip(np.floor(where).astype(int), 0, result.shape[axis] - 1)
+        high = np.minimum(low + 1, result.shape[axis] - 1)
+        part = np.clip(where - low, 0, 1).reshape([-1 if a == axis else 1 for a in range(3)]).astype(np.float32)
+        result = np.take(result, low, axis=axis) * (1 - part) + np.take(result, high, axis=axis) * part
+    return result.astype(np.float32)
+
+
+def build_scene(
+    suv: Volume,
+    ct: Volume,
+    tissues: NDArray[np.uint8],
+    regions: NDArray[np.uint8],
+    mapping: Mapping,
+    fwhm_mm: float,
+) -> PetScene | None:
+    """Bring the CT's knowledge to the PET grid; None if the PET holds nothing of the body in the CT.
+
+    Parameters
+    ----------
+    suv
+        The PET, g/ml.
+    tissues, regions
+        Label maps on the CT's grid, without the pieces of bone that may be deposits.
+    """
+    body_box = box_of(tissues > 0)
+    if body_box is None:
+        return None
+    box = _pet_box(suv, ct, body_box, mapping)
+    if box is None:
+        return None
+    crop = suv.crop(box)
+    image = np.ascontiguousarray(crop.array, np.float32)
+    image = np.nan_to_num(image, nan=0.0, posinf=0.0, neginf=0.0)
+    crop = Volume(image, crop.affine)
+    index = ct.index(mapping.pet_to_ct(lattice(crop)))
+    shares = shares_on_pet(tissues, ct, index, image.shape, crop.spacing)
+    if not (shares["body"] > 0.5).any():
+        return None
+    chest = _chest_share(tissues, regions, ct, index, image.shape, shares["organs"])
+    spacing = crop.spacing
+    spill = predict_spill(image, shares["bone"], shares["organs"], fwhm_mm, spacing)
+    rest = image - spill.bone - spill.organs
+    soft = shares["muscle"] + shares["fat"]
+    quiet = (soft > 0.9) & (spill.bone + spill.organs < 0.3 * np.maximum(image, 0.2))
+    if quiet.sum() < 100:
+        quiet = soft > 0.5
+    calm = quiet
+    # Lesions are no background: a large one would otherwise hide itself in its own block.
+    if quiet.any():
+        quiet = quiet & (rest < QUIET_RATIO * max(float(np.median(rest[quiet])), 0.1))
+    uptakes = normal_uptake(
+        image, np.where(quiet, shares["muscle"], 0), np.where(quiet, soft, 0), chest, spacing)
+    background = block_percentile(rest, quiet, spacing, 40.0)
+    background = np.clip(np.nan_to_num(background, nan=0.5 * uptakes.reference), 0.0, uptakes.reference)
+    background = (background * shares["body"]).astype(np.float32)
+    filtered, texture = detection_image(rest - background, fwhm_mm, spacing)
+    louder = np.sqrt(np.maximum((spill.bone + spill.organs) / np.maximum(background, 0.1) + 1.0, 1.0))
+    noise = local_spread(image[..., 2:] - image[..., :-2], quiet[..., 2:] & quiet[..., :-2], spacing)
+    tails = slice_tails(texture, calm)
+    noise = np.pad(noise, ((0, 0), (0, 0), (1, 1)), mode="edge") * np.float32(uptakes.noise)
+    scale = float(MAD_TO_SD * np.median(np.abs(texture[quiet]))) if quiet.any() else uptakes.noise
+    return PetScene(
+        suv=crop,
+        shares=shares,
+        spill=spill,
+        background=background,
+        noise=(noise * louder).astype(np.float32),
+        filtered=filtered,
+        filtered_noise=(local_spread(texture, quiet, spacing) * np.float32(scale) * louder * tails).astype(np.float32),
+        uptakes=uptakes,
+        fwhm_mm=fwhm_mm,
+    )
+
+
+def detection_image(
+    rest: NDArray[np.float32], fwhm_mm: float, spacing: Spacing
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Smooth by the detecting filter, and what of it varies faster than the next wider filter lets through.
+
+    The first is where foci are looked for. The second holds its noise, and the texture of normal tissue that competes with
+    foci, but not the slow change of the background.
+    """
+    sigma_mm = FILTER * fwhm_mm / FWHM_PER_SIGMA
+    narrow = ndimage.gaussian_filter(rest, [sigma_mm / step for step in spacing], mode="nearest", truncate=3.0)
+    wide_mm = 3.0 * fwhm_mm / FWHM_PER_SIGMA
+    wide = ndimage.gaussian_filter(narrow, [wide_mm / step for step in spacing], mode="nearest", truncate=2.5)
+    return narrow, narrow - wide
+
+
+def slice_tails(values: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """How much longer than a Gaussian's the upper tail of noise is in every slice, 1 to 4, shape (z, 1, 1).
+
+    Iterative reconstruction of few counts, as at the ends of a scan, gives skewed noise: the 95th percentile over the
+    median says so. A slice in which more than a twentieth of the soft tissue is lesion passes for noisy.
+    """
+    tails = np.ones(len(values), np.float32)
+    for index, (plane, inner) in enumerate(zip(values, valid, strict=True)):
+        if inner.sum() >= 100:
+            middle, high = np.percentile(plane[inner], [50, 95])
+            spread = MAD_TO_SD * float(np.median(np.abs(plane[inner] - middle)))
+            tails[index] = np.clip((high - middle) / 1.645 / max(spread, 1e-6), 1.0, 4.0)
+    return tails[:, None, None]
+
+
+def local_spread(values: NDArray[np.float32], valid: NDArray[np.bool_], spacing: Spacing) -> NDArray[np.float32]:
+    """Spread of values around a voxel relative to the whole: by blocks, and by slices (the ends of a scan are noisier).
+
+    Returns
+    -------
+    ndarray
+        Near 1; the product of a block's and a slice's median absolute value over the whole's, kept within 0.6 to 6.
+    """
+    size = np.abs(values)
+    if not valid.any():
+        return np.ones(values.shape, np.float32)
+    overall = max(float(np.median(size[valid])), 1e-6)
+    slices = np.ones(len(values), np.float32)
+    for index, (plane, inner) in enumerate(zip(size, valid, strict=True)):
+        if inner.sum() >= 50:
+            slices[index] = np.median(plane[inner]) / overall
+    # A slice with nothing to measure is taken to be as noisy as the nearest one with something.
+    known = np.flatnonzero([inner.sum() >= 50 for inner in valid])
+    if len(known):
+        slices = slices[known[np.argmin(np.abs(np.arange(len(values))[:, None] - known[None, :]), axis=1)]]
+    slices = np.maximum(slices, 0.3)
+    evened = (size / slices[:, None, None]).astype(np.float32)
+    blocks = block_percentile(evened, valid, spacing, 50.0, least=20) / np.float32(overall)
+    return np.clip(np.nan_to_num(blocks, nan=1.0) * slices[:, None, None], 0.6, 6.0).astype(np.float32)
+
+
+def _pet_box(suv: Volume, ct: Volume, body_box: Box, mapping: Mapping) -> Box | None:
+    corners = np.array(
+        [[z, y, x] for z in _ends(body_box[0]) for y in _ends(body_box[1]) for x in _ends(body_box[2])], float
+    )
+    place = suv.index(mapping.ct_to_pet(ct.world(corners)))
+    parts = []
+    for axis, size in enumerate(suv.array.shape):
+        low = int(np.floor(place[:, axis].min()))
+        high = int(np.ceil(place[:, axis].max())) + 1
+        parts.append(slice(max(0, low), min(size, high)))
+        if parts[-1].stop <= parts[-1].start:
+            return None
+    return grow((parts[0], parts[1], parts[2]), BODY_MARGIN_MM, suv.spacing, suv.array.shape)
+
+
+def _ends(part: slice) -> tuple[int, int]:
+    return part.start, part.stop - 1
+
+
+def _chest_share(
+    tissues: NDArray[np.uint8],
+    regions: NDArray[np.uint8],
+    ct: Volume,
+    index: NDArray[np.float64],
+    shape: tuple[int, ...],
+    organs: NDArray[np.float32],
+) -> NDArray[np.float32] | None:
+    """Share of viscera of the chest: organs where the nearest CT voxel is viscera of the chest."""
+    near = np.round(index).astype(int)
+    inside = ((near >= 0) & (near < np.array(tissues.shape))).all(axis=1)
+    z, y, x = near[inside].T
+    chest = (region_label("chest", "left"), region_label("chest", "right"))
+    hit = np.isin(regions[z, y, x], chest) & (tissues[z, y, x] == TISSUES["viscera"])
+    if not hit.any():
+        return None
+    where = np.zeros(len(index), bool)
+    where[inside] = hit
+    return np.where(where.reshape(shape), organs, 0.0).astype(np.float32)
+
+
+def pet_fraction(regions: NDArray[np.uint8], ct: Volume, suv: Volume, mapping: Mapping) -> dict[str, float]:
+    """Share of each region's voxels in the CT that the PET covers, ``{"left hand": 0..1}``; absent regions are left out.
+
+    Every fourth voxel along each axis is looked up.
+    """
+    step = (max(1, round(4 / ct.spacing[0])), max(1, round(4 / ct.spacing[1])), max(1, round(4 / ct.spacing[2])))
+    thin = regions[:: step[0], :: step[1], :: step[2]]
+    places = np.argwhere(thin > 0)
+    if not len(places):
+        return {}
+    labels = thin[tuple(places.T)]
+    index = suv.index(mapping.ct_to_pet(ct.world(places * np.array(step))))
+    seen = ((index >= -0.5) & (index <= np.array(suv.array.shape) - 0.5)).all(axis=1)
+    result = {}
+    for region in REGIONS:
+        for side in ("left", "right"):
+            own = labels == region_label(region, side)
+            if own.any():
+                result[f"{side} {region}"] = float(seen[own].mean())
+    return result
+

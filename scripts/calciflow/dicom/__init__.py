@@ -1,0 +1,1 @@
+"""Reading what a hospital sends: files, headers, series, geometry and pixels."""

@@ -1,0 +1,238 @@
+"""The files of a source: a folder, a .zip, a .tar (also .gz, .bz2, .xz), or a folder that holds such archives.
+
+Nothing is ever unpacked to disk: members are read as streams, so no name in an archive can write anywhere, and only
+what is asked for takes memory.
+"""
+
+import io
+import os
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from calciflow.errors import Refusal
+
+MEMBER_LIMIT = 4 << 30
+"""Bytes; a member that says it is larger is not read. The largest image object seen in practice, an enhanced
+whole-body CT of 2000 slices, is 1 GiB."""
+BOMB_SIZE = 1 << 30
+BOMB_RATIO = 150
+"""An archive that is larger than BOMB_SIZE after unpacking and more than BOMB_RATIO times its own size is no medical
+archive: images shrink 2 to 20 times, even empty ones mixed with others hardly 100 times (deflate's limit is 1032)."""
+FILE_LIMIT = 1_000_000
+"""Files in a source; a link that leads in circles, or a wrong folder (a whole disk), ends here."""
+
+
+@dataclass(frozen=True, order=True)
+class Entry:
+    """The place of a file in its source.
+
+    Attributes
+    ----------
+    path
+        Relative to the source, with ``/``; empty if the source itself is the file or archive.
+    member
+        Name inside the archive at ``path``; empty if ``path`` is the file.
+    size
+        Bytes.
+    """
+
+    path: str
+    member: str = ""
+    size: int = 0
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells this file from the others."""
+        return self.path, self.member
+
+    @property
+    def name(self) -> str:
+        """The file's own name."""
+        return (self.member or self.path).rsplit("/", 1)[-1]
+
+
+class Blocked(io.RawIOBase):
+    """Stands for a file that may not be opened; every attempt to read it fails."""
+
+    def readable(self) -> bool:
+        """Say yes, so that the reader finds out."""
+        return True
+
+    def readinto(self, buffer: object) -> int:
+        """Fail."""
+        raise PermissionError("this file cannot be opened")
+
+
+def _files(root: Path) -> Iterator[tuple[str, Path]]:
+    """Relative and whole path of every file, sorted, following links but never in circles."""
+    if root.is_file():
+        yield "", root
+        return
+    seen: set[str] = set()
+    count = 0
+
+    def failed(error: OSError) -> None:
+        raise Refusal("unreadable", "A folder of the source cannot be opened (permission?).") from None
+
+    for folder, folders, names in os.walk(root, followlinks=True, onerror=failed):
+        real = os.path.realpath(folder)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders.sort()
+        for name in sorted(names):
+            path = Path(folder) / name
+            if not path.is_file():  # sockets, devices, dangling links
+                continue
+            count += 1
+            if count > FILE_LIMIT:
+                raise Refusal("unreadable", f"The source holds more than {FILE_LIMIT} files: is the path right?")
+            yield path.relative_to(root).as_posix(), path
+
+
+def _kind(head: bytes, name: str) -> str:
+    """``zip``, ``tar`` or ``file``, by content (a DICOM file has its mark at byte 128, a tar at 257)."""
+    if head[128:132] == b"DICM":
+        return "file"
+    if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
+        return "zip"
+    if head[257:262] == b"ustar":
+        return "tar"
+    packed = head[:2] == b"\x1f\x8b" or head[:3] == b"BZh" or head[:6] == b"\xfd7zXZ\x00"
+    name = name.lower()
+    if packed and (name.endswith((".tgz", ".tbz2", ".txz")) or ".tar." in name):
+        return "tar"
+    return "file"
+
+
+def _bomb(packed: int, unpacked: int) -> None:
+    if unpacked > BOMB_SIZE and unpacked > BOMB_RATIO * max(packed, 1):
+        raise Refusal(
+            "archive",
+            f"An archive of {packed >> 20} MiB would unpack to over {unpacked >> 20} MiB: no set of images does.",
+        )
+
+
+class _Counted(io.RawIOBase):
+    """A packed stream's unpacked side, which stops when it grows absurd."""
+
+    def __init__(self, stream: IO[bytes], packed: int) -> None:
+        self._stream = stream
+        self._packed = packed
+        self._read = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        data = self._stream.read(len(buffer))
+        buffer[: len(data)] = data
+        self._read += len(data)
+        _bomb(self._packed, self._read)
+        return len(data)
+
+
+def _unpacked(path: Path) -> IO[bytes]:
+    import bz2
+    import lzma
+
+    from isal import igzip
+
+    with open(path, "rb") as handle:
+        head = handle.read(6)
+    stream: IO[bytes]
+    if head[:2] == b"\x1f\x8b":
+        stream = igzip.open(path, "rb")
+    elif head[:3] == b"BZh":
+        stream = bz2.open(path, "rb")  # noqa: SIM115 (the caller closes it)
+    elif head == b"\xfd7zXZ\x00":
+        stream = lzma.open(path, "rb")  # noqa: SIM115
+    else:
+        return open(path, "rb")
+    return io.BufferedReader(_Counted(stream, path.stat().st_size), 1 << 20)
+
+
+def _zip_members(
+    place: str, path: Path, wanted: Collection[tuple[str, str]] | None
+) -> Iterator[tuple[Entry, IO[bytes]]]:
+    with zipfile.ZipFile(path) as archive:
+        infos = [info for info in archive.infolist() if not info.is_dir()]
+        _bomb(path.stat().st_size, sum(info.file_size for info in infos))
+        for info in sorted(infos, key=lambda item: item.filename):
+            entry = Entry(place, info.filename, info.file_size)
+            if wanted is not None and entry.key not in wanted:
+                continue
+            if info.flag_bits & 1:
+                raise Refusal("archive", "An archive of the source is encrypted.")
+            if info.file_size > MEMBER_LIMIT:
+                continue
+            with archive.open(info) as stream:
+                yield entry, stream
+
+
+def _tar_members(
+    place: str, path: Path, wanted: Collection[tuple[str, str]] | None
+) -> Iterator[tuple[Entry, IO[bytes]]]:
+    with _unpacked(path) as raw, tarfile.open(fileobj=raw, mode="r|") as archive:
+        for info in archive:
+            entry = Entry(place, info.name, info.size)
+            if not info.isreg() or info.size > MEMBER_LIMIT:
+                continue
+            if wanted is not None and entry.key not in wanted:
+                continue
+            stream = archive.extractfile(info)
+            if stream is not None:
+                yield entry, stream
+
+
+def walk(root: str | Path, wanted: Collection[tuple[str, str]] | None = None) -> Iterator[tuple[Entry, IO[bytes]]]:
+    """Give every file of a source with a stream of its content, each valid until the next is asked for.
+
+    Parameters
+    ----------
+    root
+        The source: a folder, an archive or a file.
+    wanted
+        Keys (:attr:`Entry.key`) of the only files to give; all by default. Folders are not listed then.
+
+    Raises
+    ------
+    Refusal
+        ``unreadable`` if there is no such source; ``archive`` for an archive that cannot or should not be read.
+    """
+    root = Path(root)
+    try:
+        exists = root.exists()
+    except OSError:
+        exists = False
+    if not exists:
+        raise Refusal("unreadable", "The source named in scans.tsv does not exist.")
+    files: Iterator[tuple[str, Path]]
+    if wanted is None:
+        files = _files(root)
+    else:
+        places = dict.fromkeys(path for path, _ in wanted)
+        files = ((place, root / place if place else root) for place in places)
+    for place, path in files:
+        try:
+            handle: IO[bytes] = open(path, "rb", buffering=0)  # noqa: SIM115 (closed below, after its use)
+        except OSError:
+            yield Entry(place), Blocked()  # type: ignore[misc]
+            continue
+        with handle:
+            kind = _kind(os.pread(handle.fileno(), 512, 0), path.name)
+            if kind == "file":
+                yield Entry(place, "", os.fstat(handle.fileno()).st_size), handle
+                continue
+        members = _zip_members if kind == "zip" else _tar_members
+        try:
+            yield from members(place, path, wanted)
+        except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, NotImplementedError) as error:
+            text = f"An archive of the source is damaged ({type(error).__name__})."
+            raise Refusal("archive", text) from None

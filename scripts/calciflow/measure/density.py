@@ -1,0 +1,249 @@
+"""Volume, hydroxyapatite mass and Agatston score of a deposit on CT."""
+
+from dataclasses import dataclass
+
+import cc3d
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.optimize import brentq
+from scipy.special import erf
+
+from calciflow.measure.boxes import Spacing, widen
+
+AGATSTON_HU = 130.0
+AGATSTON_STEPS_HU = (200.0, 300.0, 400.0)
+AGATSTON_SLICE_MM = 3.0
+AGATSTON_AREA_MM2 = 1.0
+AGATSTON_MAX_SLICE_MM = 5.0
+"""Agatston et al. 1990 (doi 10.1016/0735-1097(90)90282-T) on 3 mm slices at 120 kVp; thicker than 5 mm compares with
+nothing."""
+
+DENSEST_HU = 1500.0
+"""Contrast of dense hydroxyapatite: a deposit lost in the blur has at least the volume that its mass fills at that."""
+
+LEAST_SHARE = 0.3
+"""Below that share of the apparent volume the correction for blur rests on noise."""
+
+FWHM_PER_SIGMA = float(np.sqrt(8 * np.log(2)))
+
+
+@dataclass(frozen=True)
+class Density:
+    """What CT says of one deposit.
+
+    Attributes
+    ----------
+    volume_ml
+        Volume by local half maximum, counted by fractions of voxels.
+    mass_hu_ml
+        Sum of (HU - local background) times voxel volume over the mask widened by the blur.
+    hu_max, hu_mean, hu_sd
+        Over the voxels of the half-maximum mask.
+    plateau_hu
+        Contrast over the background that a voxel full of the deposit would have.
+    background_hu
+        Mean of the local background under the deposit.
+    """
+
+    volume_ml: float
+    mass_hu_ml: float
+    hu_max: float
+    hu_mean: float
+    hu_sd: float
+    plateau_hu: float
+    background_hu: float
+
+
+def sphere_peak(radius_mm: float, sigma_mm: float) -> float:
+    """Centre value of a unit sphere blurred by an isotropic Gaussian.
+
+    erf(q) - 2/sqrt(pi) q exp(-q^2) with q = r / (sqrt 2 sigma): the integral of the Gaussian over the sphere
+    (Kessler et al. 1984, doi 10.1097/00004728-198406000-00028).
+    """
+    q = radius_mm / (np.sqrt(2.0) * sigma_mm)
+    return float(erf(q) - 2.0 / np.sqrt(np.pi) * q * np.exp(-q * q))
+
+
+def unblurred_volume(apparent_ml: float, sigma_mm: float) -> float:
+    """Volume of the sphere whose mass over its blurred peak is ``apparent_ml``.
+
+    A deposit smaller than the blur never reaches its own density, so its mass divided by its peak gives too much
+    volume. For a sphere, mass / peak = (4/3 pi r^3) / sphere_peak(r) grows with r: solved for r. What is much larger than
+    the blur stays as it is; below the volume of the blur itself nothing can be told and the smallest answer is given.
+
+    Parameters
+    ----------
+    apparent_ml
+        Sum of contrast divided by peak contrast, times the voxel volume, ml.
+    sigma_mm
+        Standard deviation of the whole blur (kernel, voxel, slice), mm, geometric mean over the axes.
+    """
+    if sigma_mm <= 0 or apparent_ml <= 0:
+        return max(apparent_ml, 0.0)
+
+    def surplus(radius: float) -> float:
+        return 4.0 / 3.0 * np.pi * radius**3 / sphere_peak(radius, sigma_mm) - 1000.0 * apparent_ml
+
+    small = 0.3 * sigma_mm
+    large = 2.0 * (3.0 * 1000.0 * apparent_ml / (4.0 * np.pi)) ** (1.0 / 3.0) + small
+    if surplus(small) >= 0:
+        radius = small
+    else:
+        radius = float(brentq(surplus, small, large, xtol=1e-4))
+    return float(4.0 / 3.0 * np.pi * radius**3 / 1000.0)
+
+
+def local_background(
+    hu: NDArray[np.float32], valid: NDArray[np.bool_], spacing: Spacing, sigma_mm: float = 3.0
+) -> NDArray[np.float32]:
+    """Background HU under a deposit: Gaussian-weighted mean of the valid voxels around (normalised convolution).
+
+    Parameters
+    ----------
+    hu
+        Crop, HU.
+    valid
+        Voxels of plain tissue: outside the widened deposit, bone and what is not body.
+    sigma_mm
+        Reach of the weights. Where nothing valid is that near, the reach is doubled until something is.
+    """
+    if not valid.any():
+        return np.zeros(hu.shape, np.float32)
+    background = np.full(hu.shape, np.nan, np.float32)
+    reach = sigma_mm
+    while np.isnan(background).any():
+        sigma = [reach / size for size in spacing]
+        weight = ndimage.gaussian_filter(valid.astype(np.float32), sigma, mode="nearest", truncate=3.0)
+        total = ndimage.gaussian_filter(np.where(valid, hu, 0).astype(np.float32), sigma, mode="nearest", truncate=3.0)
+        ready = np.isnan(background) & (weight > 0.02)
+        background[ready] = total[ready] / weight[ready]
+        reach *= 2.0
+        if reach > 200.0:
+            background[np.isnan(background)] = np.float32(np.median(hu[valid]))
+    return background
+
+
+def plateau(
+    contrast: NDArray[np.float32], core: NDArray[np.bool_], spacing: Spacing, sigma_mm: tuple[float, float, float]
+) -> NDArray[np.float32]:
+    """Contrast that the deposit reaches near each voxel: the local maximum of the lightly smoothed contrast.
+
+    The smoothing keeps noise from passing for a maximum; the reach, one full width of the blur, is how far inside an
+    edge its half-height leads to the plateau. A dense core thus does not erase the thinner rim around it.
+
+    Parameters
+    ----------
+    contrast
+        HU above the local background.
+    core
+        Voxels that belong to deposits: maxima elsewhere (bone) do not count.
+    sigma_mm
+        Blur of the image along the array's axes.
+    """
+    smooth = smoothed(contrast)
+    masked = np.where(core, smooth, -np.inf).astype(np.float32)
+    size = [2 * max(1, round(sigma * FWHM_PER_SIGMA / step)) + 1 for sigma, step in zip(sigma_mm, spacing, strict=True)]
+    highest: NDArray[np.float32] = ndimage.maximum_filter(masked, size=size, mode="nearest")
+    return highest
+
+
+def smoothed(contrast: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Smooth within the slice by 0.7 voxels: halves the noise, costs a 3 mm nodule a tenth of its peak."""
+    result: NDArray[np.float32] = ndimage.gaussian_filter(contrast, (0, SMOOTHING, SMOOTHING), mode="nearest")
+    return result
+
+
+SMOOTHING = 0.7
+"""In-plane standard deviation, in voxels, of the smoothing that finds plateaus and peaks."""
+
+
+def measure_density(
+    hu: NDArray[np.float32],
+    mask: NDArray[np.bool_],
+    contrast: NDArray[np.float32],
+    territory: NDArray[np.bool_],
+    spacing: Spacing,
+    sigma_mm: tuple[float, float, float],
+) -> Density:
+    """Measure a deposit in its crop.
+
+    Parameters
+    ----------
+    hu
+        HU.
+    mask
+        The deposit's half-maximum mask.
+    contrast
+        HU minus local background.
+    territory
+        Voxels whose contrast may be counted: not bone, not another deposit's, not outside the body.
+    sigma_mm
+        Blur of the image along the axes, without the smoothing for peaks.
+
+    Notes
+    -----
+    Mass: the sum of contrast over the widened mask is what blur preserves; a threshold's is not. Volume: contrast over
+    the local plateau is the share of a voxel that is deposit; its sum, corrected for plateaus that a small deposit
+    cannot reach (``unblurred_volume``), is free of the bias of counted voxels on curved surfaces.
+    """
+    voxel_ml = float(np.prod(spacing)) / 1000.0
+    reach = 1.2 * FWHM_PER_SIGMA * max(sigma_mm[1:])
+    wide = (widen(mask, max(reach, 1.1 * spacing[0]), spacing) & territory) | mask
+    values = hu[mask]
+    mass = float(contrast[wide].sum(dtype=np.float64)) * voxel_ml
+    level = plateau(contrast, mask, spacing, sigma_mm)
+    top = np.where(np.isfinite(level) & (level > 0), level, np.inf)
+    share = np.minimum(contrast[wide] / top[wide], 1.0)
+    # Noise above the plateau must not count as more than a full voxel inside, but must cancel in the tail.
+    apparent = float(share.sum(dtype=np.float64)) * voxel_ml
+    # The sampled maximum lies off the true one by up to half a voxel: on average as if blurred by a voxel's width.
+    axes = [
+        np.sqrt(blur**2 + step**2 / 12.0 + (extra * step) ** 2)
+        for blur, step, extra in zip(sigma_mm, spacing, (0.0, SMOOTHING, SMOOTHING), strict=True)
+    ]
+    sigma = float(np.prod(axes)) ** (1.0 / 3.0)
+    return Density(
+        volume_ml=max(unblurred_volume(apparent, sigma), LEAST_SHARE * apparent, mass / DENSEST_HU),
+        mass_hu_ml=mass,
+        hu_max=float(values.max()),
+        hu_mean=float(values.mean(dtype=np.float64)),
+        hu_sd=float(values.std(dtype=np.float64)),
+        plateau_hu=float(np.median(level[mask])),
+        background_hu=float((hu - contrast)[mask].mean(dtype=np.float64)),
+    )
+
+
+def agatston(hu: NDArray[np.float32], mask: NDArray[np.bool_], spacing: Spacing) -> float | None:
+    """Agatston score of a deposit: per slice and 2-D component of at least 1 mm2 over 130 HU, area times weight.
+
+    The weight is 1, 2, 3 or 4 for the component's maximum from 130, 200, 300 or 400 HU; the sum is scaled by slice
+    increment / 3 mm (Agatston et al. 1990).
+
+    Parameters
+    ----------
+    hu
+        Crop, HU.
+    mask
+        Voxels of the deposit's surroundings that may be counted (its widened mask).
+
+    Returns
+    -------
+    float or None
+        None for slices of 5 mm and more: not comparable.
+    """
+    if spacing[0] >= AGATSTON_MAX_SLICE_MM - 0.01:
+        return None
+    over = mask & (hu >= AGATSTON_HU)
+    area = spacing[1] * spacing[2]
+    score = 0.0
+    for plane, values in zip(over, hu, strict=True):
+        if not plane.any():
+            continue
+        labels = cc3d.connected_components(np.ascontiguousarray(plane, np.uint8), connectivity=8)
+        for label in range(1, int(labels.max()) + 1):
+            part = labels == label
+            mm2 = float(part.sum()) * area
+            if mm2 >= AGATSTON_AREA_MM2:
+                score += mm2 * (1 + sum(float(values[part].max()) >= step for step in AGATSTON_STEPS_HU))
+    return score * spacing[0] / AGATSTON_SLICE_MM

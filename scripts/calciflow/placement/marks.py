@@ -1,0 +1,142 @@
+"""What else a physician acts on: flags and structure of each lesion, after it has been placed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from calciflow.images import Volume
+from calciflow.placement.compartment import Surroundings
+
+ENTHESIS_REGIONS = ("foot", "knee", "elbow", "pelvis", "shoulder", "thigh")
+"""Where spurs at entheses are common: heel, patella, olecranon, trochanter, cuff."""
+
+ENTHESIS_MM = 1.5
+ENTHESIS_ML = 1.0
+BREACH_MM = 0.5
+
+DIFFUSE_ML = 20.0
+"""Uptake in muscle that large is diffuse rather than focal; ours."""
+
+DIFFUSE_RATIO = 6.0
+"""Diffuse uptake of myositis is modest: above that ratio to the background it is more likely a mass."""
+
+MIRROR_MM = 35.0
+MIRROR_ML = 2.0
+
+
+@dataclass
+class Placed:
+    """A lesion with its crop."""
+
+    row: dict[str, Any]
+    mask: NDArray[np.bool_]
+    crop: Volume
+    tissues: NDArray[np.uint8]
+    around: Surroundings
+
+
+def marks(placed: Sequence[Placed], anatomy: Mapping[str, Any]) -> None:
+    """Add flags and structure to the rows, in place."""
+    for lesion in placed:
+        row = lesion.row
+        found = [] if _absent(row.get("flags")) else str(row["flags"]).split(";")
+        if str(row["concordance"]).startswith("CT+"):
+            if _number(row, "distance_to_skin_mm") <= BREACH_MM:
+                found.append("skin breach?")
+            if _at_enthesis(row):
+                row["structure"] = "enthesis?"
+                found.append("enthesis?")
+            if fluid_level(lesion):
+                found.append("fluid-calcium level")
+        elif _diffuse(row):
+            found.append("possible myositis")
+        row["flags"] = ";".join(sorted(set(found))) or None
+    _mirrored(placed, anatomy.get("midline"))
+
+
+def _absent(value: Any) -> bool:
+    return value is None or bool(pd.isna(value))
+
+
+def _number(row: Mapping[str, Any], name: str) -> float:
+    value = row.get(name)
+    return float("nan") if value is None or pd.isna(value) else float(value)
+
+
+def _at_enthesis(row: Mapping[str, Any]) -> bool:
+    return (
+        row.get("region") in ENTHESIS_REGIONS
+        and row.get("compartment") in ("periarticular", "muscle")
+        and _number(row, "distance_to_bone_mm") <= ENTHESIS_MM
+        and _number(row, "ct_volume_ml") <= ENTHESIS_ML
+    )
+
+
+def _diffuse(row: Mapping[str, Any]) -> bool:
+    return (
+        row.get("compartment") in ("muscle", "fascia")
+        and _number(row, "pet_volume_ml") >= DIFFUSE_ML
+        and _number(row, "suv_ratio") < DIFFUSE_RATIO
+    )
+
+
+def _mirrored(placed: Sequence[Placed], midline: Mapping[str, Any] | None) -> None:
+    """Flag uptake in muscle that has its mirror image on the other side (An et al. 2014: symmetric uptake of myositis)."""
+    if not midline:
+        return
+    muscle = [
+        lesion.row
+        for lesion in placed
+        if lesion.row["concordance"] == "CT-PET+"
+        and lesion.row.get("compartment") == "muscle"
+        and _number(lesion.row, "pet_volume_ml") >= MIRROR_ML
+    ]
+    normal = np.array(midline["normal"], float)
+    normal /= max(float(np.linalg.norm(normal)), 1e-9)
+    point = np.array(midline["point_mm"], float)
+    for row in muscle:
+        centre = np.array([row["x_mm"], row["y_mm"], row["z_mm"]], float)
+        image = centre - 2.0 * float((centre - point) @ normal) * normal
+        if np.linalg.norm(image - centre) < 2.0 * MIRROR_MM:
+            continue
+        for other in muscle:
+            apart = np.linalg.norm(np.array([other["x_mm"], other["y_mm"], other["z_mm"]], float) - image)
+            if other is not row and apart <= MIRROR_MM and other.get("region") == row.get("region"):
+                words = [] if _absent(row.get("flags")) else str(row["flags"]).split(";")
+                row["flags"] = ";".join(sorted({*words, "possible myositis"}))
+                break
+
+
+FLUID_ML = 2.0
+FLUID_STEP_HU = 80.0
+FLUID_SHARE = 0.2
+
+
+def fluid_level(lesion: Placed) -> bool:
+    """Whether calcium has settled under fluid: a flat step in HU across the lesion from back to front.
+
+    In a patient on the back the dense part lies behind. The mean HU of coronal layers must fall by ``FLUID_STEP_HU`` at one
+    level that leaves at least a fifth of the lesion on either side, and vary by less than half of that within both.
+    """
+    if _number(lesion.row, "ct_volume_ml") < FLUID_ML:
+        return False
+    places = np.argwhere(lesion.mask)
+    layers = np.unique(places[:, 1])
+    if len(layers) < 6:
+        return False
+    values = lesion.crop.array[lesion.mask].astype(float)
+    means = np.array([values[places[:, 1] == layer].mean() for layer in layers])
+    counts = np.array([(places[:, 1] == layer).sum() for layer in layers], float)
+    for cut in range(2, len(layers) - 2):
+        behind, front = counts[:cut].sum() / counts.sum(), counts[cut:].sum() / counts.sum()
+        if min(behind, front) < FLUID_SHARE:
+            continue
+        step = float(np.median(means[1:cut])) - float(np.median(means[cut + 1 : -1]))
+        spread = max(float(np.std(means[1:cut])), float(np.std(means[cut + 1 : -1])))
+        if step >= FLUID_STEP_HU and spread < 0.25 * step and means[cut - 1] - means[cut + 1] >= 0.6 * step:
+            return True
+    return False

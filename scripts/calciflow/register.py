@@ -1,0 +1,312 @@
+"""Stage ``register``: PET to CT, by the header first, then rigidly, and only as far as it helps.
+
+One PET/CT session has one frame of reference, so the header's alignment is the identity in patient coordinates. A
+rigid correction is searched by mutual information; it is kept only if an independent measure, the CT's skeleton
+against hot bone on the PET, improves by more than chance and the motion stays within bounds. Then, if asked for, each
+limb is corrected on its own under the same condition. Regions whose skeleton still lies beside its uptake are reported
+with the distance.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from calciflow.files import whole_file, write_json
+from calciflow.images import Volume, read_volume
+from calciflow.labels import REGIONS
+from calciflow.mapping import Mapping, field_image, to_transform
+from calciflow.registration.limbs import Correction, build_field, correct_limbs
+from calciflow.registration.rigid import rotation_degrees, search
+from calciflow.registration.scene import Scene, pet_coverage, prepare
+from calciflow.registration.skeleton import (
+    HOT_CORRELATION,
+    LocalShift,
+    Skeleton,
+    agreement,
+    compare,
+    local_shift,
+    region_groups,
+    skeleton_of,
+)
+
+_FEW_PARTS = 3
+_MOST = 0.95
+"""A motion is not needed if 95 % of the body's points stay below the least shift."""
+Verdict = Literal["kept", "not needed", "rejected", "untestable"]
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Whether a transform was kept, and why."""
+
+    verdict: Verdict
+    reason: str
+    before: float | None = None
+    after: float | None = None
+    z: float | None = None
+    parts: int = 0
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """The result of the stage.
+
+    Attributes
+    ----------
+    mapping
+        CT points to PET points: the rigid transform, and in mode ``limbs`` the displacement field.
+    gate
+        The verdict on the rigid correction.
+    shift_mm, rotation_deg
+        What was kept of it: mean displacement of the body, angle.
+    proposed
+        What the search proposed, kept or not: ``shift_mm``, ``rotation_deg``.
+    shifts
+        Per region group: how far the skeleton still lies from its uptake; None where it cannot be told.
+    limbs
+        Per segment: the correction, and why or why not.
+    coverage
+        Part of the CT's body in the PET's field of view.
+    """
+
+    mapping: Mapping
+    gate: Gate
+    shift_mm: float
+    rotation_deg: float
+    proposed: dict[str, float]
+    shifts: dict[str, LocalShift | None]
+    limbs: dict[str, Correction]
+    coverage: float
+
+    @property
+    def residual_mm(self) -> dict[str, float | None]:
+        """Per region group: distance between skeleton and uptake; None where it cannot be told."""
+        return {name: None if one is None else round(one.millimetres, 2) for name, one in self.shifts.items()}
+
+    def warnings(self, tolerance_mm: float) -> list[str]:
+        """What a reader must know."""
+        found = [
+            f"{name}: the skeleton lies {distance:.1f} mm beside its uptake"
+            for name, distance in self.residual_mm.items()
+            if distance is not None and distance > tolerance_mm
+        ]
+        if self.coverage < 0.995:
+            found.append(f"the PET shows {100 * self.coverage:.0f} % of the body on CT")
+        return found
+
+
+def _displacements(matrix: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.linalg.norm(points @ (matrix[:3, :3] - np.eye(3)).T + matrix[:3, 3], axis=1)
+
+
+def judge(
+    scene: Scene,
+    skeleton: Skeleton,
+    matrix: NDArray[np.float64] | None,
+    max_shift_mm: float,
+    max_rotation_deg: float,
+    min_shift_mm: float,
+) -> Gate:
+    """Decide on a proposed rigid transform: kept, not needed, rejected or untestable."""
+    header = agreement(scene, skeleton, skeleton.points)
+    if matrix is None:
+        return Gate("untestable", "the search failed: too little of CT and PET overlaps", _mean(header))
+    found = compare(header, agreement(scene, skeleton, Mapping(matrix).ct_to_pet(skeleton.points)))
+
+    def gate(verdict: Verdict, reason: str) -> Gate:
+        return Gate(verdict, reason, found.before, found.after, found.z, found.parts)
+
+    if found.parts < _FEW_PARTS:
+        return gate("untestable", "too little bone in both fields of view")
+    if max(found.before, found.after) < HOT_CORRELATION:
+        return gate("untestable", "bone is not hot on this PET: the skeleton cannot tell")
+    points = scene.points(scene.body > 0.5)
+    most = float(np.quantile(_displacements(matrix, points), _MOST))
+    if most < min_shift_mm:
+        return gate("not needed", f"the search moves the body by {most:.1f} mm at most")
+    centre = float(_displacements(matrix, points.mean(axis=0, keepdims=True))[0])
+    turn = rotation_degrees(matrix)
+    if centre > max_shift_mm or turn > max_rotation_deg:
+        return gate("rejected", f"{centre:.1f} mm at the body's centre and {turn:.1f} degrees are out of bounds")
+    if not found.better:
+        return gate("rejected", "the skeleton does not fit better than by chance")
+    return gate("kept", "the skeleton fits its uptake better, by more than chance")
+
+
+def _mean(values: NDArray[np.float64]) -> float | None:
+    good = values[np.isfinite(values)]
+    return float(good.mean()) if len(good) else None
+
+
+def align(
+    scene: Scene,
+    *,
+    mode: str = "rigid",
+    max_shift_mm: float = 20.0,
+    max_rotation_deg: float = 6.0,
+    min_shift_mm: float = 1.0,
+    min_limb_shift_mm: float = 2.0,
+    max_limb_shift_mm: float = 25.0,
+) -> Alignment:
+    """Align a scene; see :func:`register_scan` for the settings."""
+    skeleton = skeleton_of(scene)
+    proposed: dict[str, float] = {}
+    body = scene.points(scene.body > 0.5)
+    mapping = Mapping.identity()
+    if mode == "header":
+        gate = Gate("not needed", "register.mode is header", _mean(agreement(scene, skeleton, skeleton.points)))
+        hot = gate.before is not None and gate.before >= HOT_CORRELATION
+    else:
+        found = search(scene)
+        if found is not None and len(body):
+            shift = float(_displacements(found, body).mean())
+            proposed = {"shift_mm": round(shift, 2), "rotation_deg": round(rotation_degrees(found), 3)}
+        gate = judge(scene, skeleton, found, max_shift_mm, max_rotation_deg, min_shift_mm)
+        hot = gate.verdict != "untestable"
+        if gate.verdict == "kept" and found is not None:
+            mapping = Mapping(found)
+    matrix = mapping.matrix
+    limbs: dict[str, Correction] = {}
+    if mode == "limbs":
+        if hot:
+            mapping, limbs = correct_limbs(scene, skeleton, matrix, min_limb_shift_mm, max_limb_shift_mm)
+        else:
+            mapping = build_field(scene, matrix, limbs)
+    placed = mapping.ct_to_pet(skeleton.points)
+    groups = region_groups()
+    shifts = {name: local_shift(scene, skeleton, placed, labels) if hot else None for name, labels in groups.items()}
+    return Alignment(
+        mapping,
+        gate,
+        float(_displacements(matrix, body).mean()) if len(body) else 0.0,
+        rotation_degrees(matrix),
+        proposed,
+        shifts,
+        limbs,
+        pet_coverage(scene),
+    )
+
+
+def residual_table(residual: dict[str, float | None]) -> dict[str, float | None]:
+    """Residuals under ``body`` (the median over what could be told) and under every side and region, "left hand"."""
+    known = [value for value in residual.values() if value is not None]
+    table: dict[str, float | None] = {"body": round(float(np.median(known)), 2) if known else None}
+    for region in REGIONS:
+        group = {"fingers": "hand", "toes": "foot"}.get(region, region)
+        for side in ("left", "right"):
+            table[f"{side} {region}"] = residual.get(group, residual.get(f"{side} {group}"))
+    return table
+
+
+def facts(result: Alignment, mode: str, tolerance_mm: float) -> dict[str, Any]:
+    """The content of the sidecar."""
+
+    def tidy(value: float | None, digits: int = 4) -> float | None:
+        return None if value is None or not math.isfinite(value) else round(value, digits)
+
+    return {
+        "mode": mode,
+        "gate": {
+            "verdict": result.gate.verdict,
+            "reason": result.gate.reason,
+            "measure": "mean correlation of uptake with the blurred CT skeleton",
+            "before": tidy(result.gate.before),
+            "after": tidy(result.gate.after),
+            "z": tidy(result.gate.z, 2),
+            "parts": result.gate.parts,
+        },
+        "shift_mm": round(result.shift_mm, 2),
+        "rotation_deg": round(result.rotation_deg, 3),
+        "proposed": result.proposed,
+        "tolerance_mm": tolerance_mm,
+        "residual_mm": residual_table(result.residual_mm),
+        "limbs": {
+            name: {
+                "verdict": limb.verdict,
+                "reason": limb.reason,
+                "shift_mm": tidy(limb.shift_mm, 2),
+                "before": tidy(limb.before),
+                "after": tidy(limb.after),
+            }
+            for name, limb in result.limbs.items()
+        },
+        "pet_coverage": round(result.coverage, 4),
+        "warnings": result.warnings(tolerance_mm),
+    }
+
+
+def register_scan(
+    *,
+    ct: str,
+    suv: str,
+    tissues: str,
+    regions: str,
+    anatomy: str,
+    xfm: str,
+    xfm_json: str,
+    mode: str,
+    block_mm: float,
+    max_shift_mm: float,
+    max_rotation_deg: float,
+    min_shift_mm: float,
+    min_limb_shift_mm: float,
+    max_limb_shift_mm: float,
+    tolerance_mm: float,
+    field: str | None = None,
+) -> None:
+    """Write the transform from CT points to PET points (ITK, LPS) and what is known of it.
+
+    Parameters
+    ----------
+    ct, suv, tissues, regions, anatomy
+        HU, SUV, label maps on the CT's grid, and the anatomy's JSON (not used yet).
+    xfm, xfm_json
+        Written.
+    mode
+        ``header``: leave the scanner's alignment; ``rigid``: correct the whole body; ``limbs``: then each limb.
+    block_mm
+        The CT is averaged over blocks of about this size.
+    max_shift_mm, max_rotation_deg
+        A correction beyond these, at the body's centre, is rejected.
+    min_shift_mm
+        A correction that moves the body less is not needed.
+    tolerance_mm
+        A region whose skeleton lies further from its uptake is reported as misregistered.
+    min_limb_shift_mm, max_limb_shift_mm
+        A limb that lies nearer to its uptake needs no correction; a longer one is rejected.
+    field
+        Written in mode ``limbs``: displacement field in CT space, vectors in LPS mm as ITK has them, on top of the
+        transform.
+    """
+    if (mode == "limbs") != (field is not None):
+        raise ValueError("a displacement field belongs to mode `limbs`, and to no other")
+    scene = prepare(read_volume(ct), read_volume(tissues), read_volume(regions), _finite(read_volume(suv)), block_mm)
+    result = align(
+        scene,
+        mode=mode,
+        max_shift_mm=max_shift_mm,
+        max_rotation_deg=max_rotation_deg,
+        min_shift_mm=min_shift_mm,
+        min_limb_shift_mm=min_limb_shift_mm,
+        max_limb_shift_mm=max_limb_shift_mm,
+    )
+    with whole_file(xfm) as partial:
+        sitk.WriteTransform(to_transform(result.mapping.matrix), str(partial))
+    if field is not None:
+        with whole_file(field) as partial:
+            sitk.WriteImage(field_image(result.mapping), str(partial), useCompression=True)
+    write_json(xfm_json, facts(result, mode, tolerance_mm))
+    print(f"rigid correction {result.gate.verdict}: {result.gate.reason}; proposed {result.proposed}")
+    for name, limb in result.limbs.items():
+        print(f"{name}: {limb.verdict}: {limb.reason}")
+    for warning in result.warnings(tolerance_mm):
+        print(f"warning: {warning}")
+
+
+def _finite(volume: Volume) -> Volume:
+    """The same volume as float32 without NaN, which would spread through the blur."""
+    return volume.like(np.nan_to_num(volume.array.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0))

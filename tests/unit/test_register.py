@@ -1,0 +1,343 @@
+"""PET to CT: known motions of analytic bodies, and cases that nothing can be said of."""
+
+import json
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from scipy.ndimage import gaussian_filter, map_coordinates
+from scipy.spatial.transform import Rotation
+
+from calciflow.files import read_json
+from calciflow.images import Volume, write_volume
+from calciflow.labels import region_label
+from calciflow.mapping import load_mapping
+from calciflow.register import align, register_scan, residual_table
+from calciflow.registration.rigid import search
+from calciflow.registration.scene import pet_coverage, prepare
+from calciflow.registration.skeleton import compare
+
+STEP = 4.0
+FWHM = 6.0
+UPTAKE = {"outside": 0.02, "soft": 0.6, "bone": 5.0, "bladder": 20.0}
+
+
+def tube(points, start, end, radius):
+    start, end = np.array(start, float), np.array(end, float)
+    along = np.clip((points - start) @ (end - start) / ((end - start) @ (end - start)), 0, 1)
+    away = points - start - along[..., None] * (end - start)
+    return (away**2).sum(-1) <= radius**2
+
+
+class Body:
+    """A trunk with spine, ribs, pelvis and bladder, a head, arms beside it, thighs: made of ellipsoids and tubes."""
+
+    def __init__(self):
+        axes = [np.arange(low, high, STEP) for low, high in ((-420, 620), (-128, 128), (-260, 260))]
+        z, y, x = np.meshgrid(*axes, indexing="ij")
+        points = np.stack([x, y, z], -1)
+        self.affine = np.diag([STEP, STEP, STEP, 1.0])
+        self.affine[:3, 3] = [-260, -128, -420]
+        shape = z.shape
+        bone, self.regions = np.zeros(shape, bool), np.zeros(shape, np.uint8)
+        trunk = ((x / 170) ** 2 + (y / 105) ** 2 <= 1) & (z > -50) & (z < 420)
+        head = (x / 75) ** 2 + (y / 95) ** 2 + ((z - 520) / 90) ** 2 <= 1
+        parts = [("head", head), ("chest", trunk & (z > 220)), ("abdomen", trunk & (z > 80)), ("pelvis", trunk)]
+        parts.append(("neck", tube(points, (0, 0, 410), (0, 0, 450), 50)))
+        for side in (-1, 1):
+            parts.append(("thigh", tube(points, (side * 90, 0, -50), (side * 85, 0, -420), 78)))
+            parts.append(("upper_arm", tube(points, (side * 205, 0, 380), (side * 215, 0, 180), 40)))
+            parts.append(("forearm", tube(points, (side * 215, 0, 180), (side * 222, 15, -40), 32)))
+            bone |= tube(points, (side * 90, 0, -20), (side * 85, 0, -420), 14)
+            bone |= tube(points, (side * 90, 0, -20), (side * 60, -10, 60), 20)
+            bone |= tube(points, (side * 205, 0, 380), (side * 212, 0, 185), 11)
+            bone |= tube(points, (side * 205, -8, 170), (side * 215, 8, -35), 6)
+            bone |= tube(points, (side * 225, 8, 170), (side * 229, 22, -35), 6)
+        bone |= tube(points, (0, -50, 0), (0, -50, 440), 18)
+        for rib in range(9):
+            ring = np.abs(np.hypot(x / 140, y / 85) - 1) < 0.06
+            bone |= ring & (np.abs(z - 240 - rib * 20 - 0.3 * y) < 5)
+        bone |= (np.abs(np.sqrt((x / 68) ** 2 + (y / 88) ** 2 + ((z - 520) / 83) ** 2) - 1) < 0.08) & head
+        inside = np.zeros(shape, bool)
+        for name, mask in parts:
+            free = mask & (self.regions == 0)
+            self.regions[free & (x <= 0)] = region_label(name, "left")
+            self.regions[free & (x > 0)] = region_label(name, "right")
+            inside |= mask
+        bone &= inside
+        bladder = ((x / 35) ** 2 + ((y - 45) / 30) ** 2 + ((z + 5) / 30) ** 2 <= 1) & ~bone
+        self.tissues = np.where(inside, 3, 0).astype(np.uint8)
+        self.tissues[bone], self.tissues[bladder] = 4, 6
+        noise = np.random.default_rng(0).normal(0, 15, shape)
+        self.hu = (np.where(bone, 350, np.where(inside, 40, -1000)) + noise).astype(np.int16)
+        self.activity = np.select([bone, bladder, inside], [UPTAKE["bone"], UPTAKE["bladder"], UPTAKE["soft"]], 0.02)
+
+    def volume(self, array):
+        return Volume(array, self.affine)
+
+    def pet(self, matrix=None, bone_uptake=None, low=-400.0, high=600.0, noise=0.15, arm_shift=None, seed=1):
+        """The PET in which tissue from CT point p lies at ``matrix`` p; the right forearm moved by ``arm_shift``."""
+        matrix = np.eye(4) if matrix is None else matrix
+        activity = self.activity if bone_uptake is None else np.where(self.tissues == 4, bone_uptake, self.activity)
+        blurred = gaussian_filter(activity.astype(np.float32), FWHM / 2.3548 / STEP)
+        axes = [np.arange(a, b, 4.3) for a, b in ((low, high), (-140, 140), (-275, 275))]
+        grid = np.meshgrid(*axes, indexing="ij")
+        affine = np.diag([4.3, 4.3, 4.3, 1.0])
+        affine[:3, 3] = [axes[2][0], axes[1][0], axes[0][0]]
+        points = np.stack(grid[::-1], -1).reshape(-1, 3)
+        inverse = np.linalg.inv(matrix)
+        source = points @ inverse[:3, :3].T + inverse[:3, 3]
+        if arm_shift is not None:
+            arm = (source[:, 0] > 178) & (source[:, 2] < 180)
+            source = source - arm[:, None] * np.array(arm_shift, float)
+        index = self.volume(blurred).index(source).T
+        suv = map_coordinates(blurred, index, order=1, mode="constant", cval=0.02).reshape(grid[0].shape)
+        grain = gaussian_filter(np.random.default_rng(seed).normal(0, 1, suv.shape), 0.7) * 3.5
+        suv = np.clip(suv + noise * grain * np.sqrt(np.maximum(suv, 0.05)), 0, None)
+        return Volume(suv.astype(np.float32), affine)
+
+    def scene(self, pet, block_mm=5.0):
+        return prepare(self.volume(self.hu), self.volume(self.tissues), self.volume(self.regions), pet, block_mm)
+
+
+@pytest.fixture(scope="module")
+def body():
+    return Body()
+
+
+def motion(shift, degrees, centre=(0, 0, 150)):
+    matrix = np.eye(4)
+    matrix[:3, :3] = Rotation.from_euler("xyz", degrees, degrees=True).as_matrix()
+    matrix[:3, 3] = np.array(centre) + shift - matrix[:3, :3] @ np.array(centre)
+    return matrix
+
+
+def errors(scene, mapping, true):
+    points = scene.points(scene.body > 0.5)
+    return np.linalg.norm(mapping.ct_to_pet(points) - points @ true[:3, :3].T - true[:3, 3], axis=1)
+
+
+@pytest.mark.parametrize(
+    ("shift", "degrees"), [((4.0, -3.0, 3.0), (1.0, 1.5, -2.0)), ((-2.0, 0.0, -5.5), (0.0, -3.0, 0.0))]
+)
+def test_a_body_that_moved_is_found_again(body, shift, degrees):
+    true = motion(np.array(shift), degrees)
+    scene = body.scene(body.pet(true))
+    result = align(scene)
+    assert result.gate.verdict == "kept", result.gate
+    found = errors(scene, result.mapping, true)
+    assert found.mean() <= 1.0
+    assert found.max() <= 2.0
+    assert result.rotation_deg == pytest.approx(
+        np.linalg.norm(Rotation.from_matrix(true[:3, :3]).as_rotvec(True)), abs=0.3
+    )
+    assert max(value for value in result.residual_mm.values() if value is not None) <= 2.0
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_body_that_lay_still_is_left_alone(body, seed):
+    result = align(body.scene(body.pet(noise=0.4, seed=seed)))
+    assert result.gate.verdict == "not needed"
+    np.testing.assert_array_equal(result.mapping.matrix, np.eye(4))
+    assert [value for value in result.residual_mm.values() if value] == []
+    assert result.warnings(3.0) == []
+
+
+def test_cold_bone_says_nothing_and_the_header_is_kept(body):
+    true = motion(np.array([5.0, 0, 0]), (0, 0, 0))
+    result = align(body.scene(body.pet(true, bone_uptake=0.4)))
+    assert result.gate.verdict == "untestable"
+    assert "not hot" in result.gate.reason
+    np.testing.assert_array_equal(result.mapping.matrix, np.eye(4))
+    assert set(result.residual_mm.values()) == {None}
+
+
+def test_motion_out_of_bounds_is_rejected(body):
+    true = motion(np.array([6.0, 0, 4]), (0, 0, 0))
+    result = align(body.scene(body.pet(true)), max_shift_mm=5.0)
+    assert result.gate.verdict == "rejected"
+    assert "out of bounds" in result.gate.reason
+    np.testing.assert_array_equal(result.mapping.matrix, np.eye(4))
+    # What was not corrected is reported.
+    assert result.residual_mm["abdomen"] == pytest.approx(np.hypot(6, 4), abs=1.5)
+    assert any(text.startswith("abdomen") for text in result.warnings(3.0))
+
+
+def test_a_moved_arm_is_noticed_and_does_not_drag_the_body(body):
+    result = align(body.scene(body.pet(arm_shift=(9.0, 6.0, 0.0))))
+    assert result.gate.verdict == "not needed"
+    assert result.residual_mm["right forearm"] == pytest.approx(np.hypot(9, 6), abs=1.5)
+    assert result.residual_mm["left forearm"] == 0
+    assert [text.split(":")[0] for text in result.warnings(3.0)] == ["right forearm"]
+
+
+def test_limbs_brings_a_moved_arm_back_and_nothing_else(body):
+    scene = body.scene(body.pet(arm_shift=(9.0, 6.0, 0.0)))
+    result = align(scene, mode="limbs")
+    assert {name for name, limb in result.limbs.items() if limb.verdict == "kept"} == {"right forearm"}
+    arm = scene.points((scene.body > 0.5) & (scene.regions == region_label("forearm", "right")))
+    arm = arm[arm[:, 2] < 140]
+    left = np.linalg.norm(result.mapping.ct_to_pet(arm) - arm - [9, 6, 0], axis=1)
+    assert np.mean(left) <= 3.0
+    other = scene.points((scene.body > 0.5) & ~np.isin(scene.regions, [region_label("forearm", "right")]))
+    other = other[other[:, 0] < 150]
+    np.testing.assert_allclose(result.mapping.ct_to_pet(other), other, atol=1e-6)
+    assert result.residual_mm["right forearm"] <= 3.0
+
+
+def test_header_mode_moves_nothing_but_measures(body):
+    result = align(body.scene(body.pet(motion(np.array([6.0, 0, 0]), (0, 0, 0)))), mode="header")
+    np.testing.assert_array_equal(result.mapping.matrix, np.eye(4))
+    assert result.gate.verdict == "not needed"
+    assert result.residual_mm["chest"] == pytest.approx(6, abs=1.5)
+
+
+def test_a_pet_of_a_part_of_the_body(body):
+    true = motion(np.array([3.0, -4, 2]), (0.5, 1, 0))
+    scene = body.scene(body.pet(true, low=0.0, high=330.0))
+    result = align(scene)
+    assert 0.2 < result.coverage < 0.6
+    assert any("of the body on CT" in text for text in result.warnings(3.0))
+    assert result.gate.verdict == "kept"
+    points = scene.points(scene.body > 0.5)
+    points = points[(points[:, 2] > 0) & (points[:, 2] < 330)]
+    left = result.mapping.ct_to_pet(points) - points @ true[:3, :3].T - true[:3, 3]
+    assert np.linalg.norm(left, axis=1).mean() <= 1.5
+    assert result.residual_mm["head"] is None
+
+
+def test_no_bone_no_body_no_overlap_and_no_uptake_are_untestable(body):
+    pet = body.pet()
+    no_bone = np.where(body.tissues == 4, 3, body.tissues)
+    nothing = np.zeros_like(body.tissues)
+    elsewhere = Volume(pet.array, pet.affine + np.array([[0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 5000.0], [0, 0, 0, 0]]))
+    cases = ((no_bone, pet), (nothing, pet), (body.tissues, elsewhere), (body.tissues, pet.like(0 * pet.array)))
+    for tissues, suv in cases:
+        for mode in ("rigid", "limbs"):
+            scene = prepare(body.volume(body.hu), body.volume(tissues), body.volume(body.regions), suv, 5.0)
+            result = align(scene, mode=mode)
+            assert result.gate.verdict == "untestable"
+            np.testing.assert_array_equal(result.mapping.matrix, np.eye(4))
+            points = np.array([[0.0, 0, 0], [100, 50, 300]])
+            np.testing.assert_array_equal(result.mapping.ct_to_pet(points), points)
+
+
+def test_twenty_slices_work(body):
+    part = slice(100, 120)
+    volumes = [
+        body.volume(array).crop((part, slice(None), slice(None))) for array in (body.hu, body.tissues, body.regions)
+    ]
+    result = align(prepare(*volumes, body.pet(), 5.0))
+    assert result.gate.verdict in ("not needed", "untestable", "rejected")
+    np.testing.assert_array_equal(result.mapping.matrix, np.eye(4))
+
+
+def test_coverage_counts_body_voxels(body):
+    assert pet_coverage(body.scene(body.pet())) > 0.97
+    assert pet_coverage(body.scene(body.pet(low=-400, high=5.0))) == pytest.approx(
+        (body.tissues[: int((5 + 420) / STEP)] > 0).sum() / (body.tissues > 0).sum(), abs=0.03
+    )
+
+
+def test_chance_is_not_taken_for_an_improvement():
+    rng = np.random.default_rng(0)
+    better = 0
+    for _ in range(300):
+        before = rng.normal(0.8, 0.1, 40)
+        better += compare(before, before + rng.normal(0, 0.05, 40)).better
+    assert better <= 3
+    assert compare(np.full(5, 0.5), np.array([0.6, 0.61, 0.62, 0.6, 0.6])).better
+    assert not compare(np.array([0.5, 0.5]), np.array([0.9, 0.95])).better  # two parts say nothing
+    assert not compare(np.array([np.nan] * 5), np.ones(5)).better
+
+
+def test_residuals_stand_under_every_region():
+    table = residual_table({"head": 1.0, "left hand": 4.0, "right hand": None, "chest": 0.0})
+    assert table["body"] == 1.0
+    assert table["left fingers"] == table["left hand"] == 4.0
+    assert table["left head"] == table["right head"] == 1.0
+    assert table["right hand"] is None
+    assert table["left knee"] is None
+
+
+def test_the_search_does_not_depend_on_the_number_of_threads(body):
+    scene = body.scene(body.pet(motion(np.array([3.0, 2, -1]), (1, 0, 0))))
+    threads = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    try:
+        found = []
+        for count in (1, 2, 5):
+            sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(count)
+            found.append(search(scene).tobytes())
+    finally:
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
+    assert len(set(found)) == 1
+
+
+def write_scan(body, pet, folder):
+    write_volume(folder / "ct.nii.gz", body.volume(body.hu), np.int16)
+    write_volume(folder / "t.nii.gz", body.volume(body.tissues), np.uint8)
+    write_volume(folder / "r.nii.gz", body.volume(body.regions), np.uint8)
+    write_volume(folder / "suv.nii.gz", pet, np.float32)
+    (folder / "a.json").write_text("{}")
+
+
+def run(folder, mode):
+    files = {"ct": "ct.nii.gz", "suv": "suv.nii.gz", "tissues": "t.nii.gz", "regions": "r.nii.gz", "anatomy": "a.json"}
+    outputs = {"xfm": "x.tfm", "xfm_json": "x.json"} | ({"field": "x.nii.gz"} if mode == "limbs" else {})
+    register_scan(
+        **{key: str(folder / name) for key, name in (files | outputs).items()},
+        mode=mode,
+        block_mm=5.0,
+        max_shift_mm=20.0,
+        max_rotation_deg=6.0,
+        min_shift_mm=1.0,
+        min_limb_shift_mm=2.0,
+        max_limb_shift_mm=25.0,
+        tolerance_mm=3.0,
+    )
+    return [folder / name for name in outputs.values()]
+
+
+def test_the_stage_writes_what_others_read(body, tmp_path):
+    true = motion(np.array([4.0, -3, 3]), (1, 1, -1))
+    write_scan(body, body.pet(true), tmp_path)
+    run(tmp_path, "rigid")
+    mapping = load_mapping(tmp_path / "x.tfm")
+    points = np.array([[0.0, 0, 0], [80, -40, 300], [-90, 10, -200]])
+    np.testing.assert_allclose(mapping.ct_to_pet(points), points @ true[:3, :3].T + true[:3, 3], atol=1.0)
+    np.testing.assert_allclose(mapping.pet_to_ct(mapping.ct_to_pet(points)), points, atol=1e-6)
+    told = read_json(tmp_path / "x.json")
+    assert told["gate"]["verdict"] == "kept"
+    assert told["gate"]["after"] > told["gate"]["before"]
+    assert told["tolerance_mm"] == 3.0
+    assert told["shift_mm"] == pytest.approx(np.linalg.norm([4, -3, 3]), abs=3)
+    assert {"body", "left hand", "right toes", "left chest"} <= set(told["residual_mm"])
+    # ITK reads the same transform: LPS points.
+    transform = sitk.ReadTransform(str(tmp_path / "x.tfm"))
+    itk = np.array(transform.TransformPoint((-80.0, 40.0, 300.0))) * [-1, -1, 1]
+    np.testing.assert_allclose(itk, mapping.ct_to_pet(points[1:2])[0], atol=1e-6)
+
+
+def test_the_field_is_written_as_the_mapping_reads_it_and_twice_alike(body, tmp_path):
+    write_scan(body, body.pet(arm_shift=(9.0, 6.0, 0.0)), tmp_path)
+    outputs = run(tmp_path, "limbs")
+    first = [path.read_bytes() for path in outputs]
+    mapping = load_mapping(tmp_path / "x.tfm", tmp_path / "x.nii.gz")
+    arm = np.array([[218.0, 10, 40]])
+    np.testing.assert_allclose(mapping.ct_to_pet(arm) - arm, [[9, 6, 0]], atol=3)
+    np.testing.assert_allclose(mapping.pet_to_ct(mapping.ct_to_pet(arm)), arm, atol=0.01)
+    # ITK's sense of the same field: the displacement at an LPS point.
+    field = sitk.DisplacementFieldTransform(sitk.ReadImage(str(tmp_path / "x.nii.gz"), sitk.sitkVectorFloat64))
+    moved = (np.array(field.TransformPoint((-218.0, -10.0, 40.0))) - [-218, -10, 40]) * [-1, -1, 1]
+    np.testing.assert_allclose(moved, (mapping.ct_to_pet(arm) - arm)[0], atol=1e-3)
+    assert json.loads(outputs[1].read_text())["limbs"]["right forearm"]["verdict"] == "kept"
+    assert [path.read_bytes() for path in run(tmp_path, "limbs")] == first
+
+
+def test_a_field_belongs_to_limbs_alone(body, tmp_path):
+    with pytest.raises(ValueError, match="limbs"):
+        register_scan(
+            ct="", suv="", tissues="", regions="", anatomy="", xfm="", xfm_json="", field="x", mode="rigid",
+            block_mm=5, max_shift_mm=1, max_rotation_deg=1, min_shift_mm=1, min_limb_shift_mm=1, max_limb_shift_mm=1,
+            tolerance_mm=1,
+        )  # fmt: skip

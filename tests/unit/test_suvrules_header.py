@@ -1,0 +1,104 @@
+"""Extraction of header values, judged by nobody yet."""
+
+import contextlib
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydicom.dataset import Dataset
+
+from calciflow.errors import Refusal
+from calciflow.selftest import base, enhanced, private, through_file
+from calciflow.suvrules import evaluate
+from calciflow.suvrules.header import SERIES_TAGS, extract
+
+
+def test_the_result_survives_json():
+    header = extract(base())
+    assert json.loads(json.dumps(header)) == header
+
+
+def test_slices_keep_their_order():
+    header = extract(list(reversed(base(4))))
+    assert header["number"] == 4
+    assert [float(value) for value in header["slices"]["slope"]] == [4, 3, 2, 1]
+
+
+def test_identity_stays_behind():
+    series = base()
+    for dataset in series:
+        dataset.PatientName = "SENTINEL^NAME"
+        dataset.PatientID = "SENTINELID"
+        dataset.InstitutionName = "SENTINELHOSPITAL"
+        dataset.SeriesDescription = "SENTINELTEXT"
+    text = json.dumps(extract(through_file(series)))
+    assert "SENTINEL" not in text
+    assert series[0].SOPInstanceUID not in text
+
+
+def test_differences_between_slices_are_listed():
+    series = base()
+    series[1].PatientWeight = "71"
+    series[2].Units = "GML"
+    assert sorted(extract(series)["varying"]) == ["units", "weight"]
+
+
+@pytest.mark.parametrize("block", [0x10, 0x11, 0xFF])
+def test_private_blocks_are_found_by_creator(block):
+    series = private("GEMS_PETD_01", 0x0009, {0x0D: "20250101110000"}, block=block)()
+    assert extract(through_file(series))["ge_scan_datetime"] == "20250101110000"
+
+
+def test_another_vendors_private_block_is_not_taken():
+    series = private("SOMEONE ELSE", 0x0009, {0x0D: "20250101110000"}, Manufacturer="GE MEDICAL SYSTEMS")()
+    assert extract(through_file(series))["ge_scan_datetime"] is None
+    series = private(None, 0x7053, {0x00: "0.5"}, Manufacturer="SIEMENS")()
+    assert extract(through_file(series))["slices"]["philips_suv_factor"] == [None] * 3
+
+
+def test_private_value_of_unknown_type_is_read():
+    # Implicit VR without a private dictionary gives UN, that is bytes.
+    dataset = base(1)[0]
+    dataset.add_new((0x7053, 0x0010), "LO", "Philips PET Private Group")
+    dataset.add_new((0x7053, 0x1000), "UN", b"0.0005 ")
+    assert extract([dataset])["slices"]["philips_suv_factor"] == ["0.0005"]
+
+
+def test_enhanced_frames_follow_the_order_asked_for():
+    dataset = enhanced(count=3)
+    assert extract(dataset)["slices"]["acquisition_datetime"] == [f"202501011{n}0500" for n in (1, 2, 3)]
+    assert extract(dataset, frames=[2, 0])["slices"]["acquisition_datetime"] == ["20250101130500", "20250101110500"]
+
+
+def test_empty_and_broken_data_sets_give_a_header():
+    for series in ([], [Dataset()], [Dataset(), base(1)[0]]):
+        header = extract(series)
+        assert header["number"] == len(series)
+        assert set(SERIES_TAGS) <= set(header)
+
+
+def test_values_that_pydicom_cannot_convert_come_as_text():
+    dataset = through_file(base(1))[0]
+    element = dataset.get_item("PatientWeight")
+    dataset._dict[element.tag] = element._replace(value=b"heavy")
+    assert extract([dataset])["weight"] == "heavy"
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.data())
+def test_random_deletions_and_raw_bytes_lead_to_a_factor_or_a_refusal(data):
+    series = through_file(data.draw(st.sampled_from([base, enhanced]))())
+    for dataset in series:
+        for _ in range(data.draw(st.integers(0, 3))):
+            tag = data.draw(st.sampled_from(sorted(dataset.keys())))
+            element = dataset.get_item(tag)
+            if data.draw(st.booleans()) or not hasattr(element, "_replace"):
+                del dataset[tag]
+            else:
+                dataset._dict[tag] = element._replace(value=data.draw(st.binary(max_size=12)))
+        if not len(dataset):
+            break
+    header = json.loads(json.dumps(extract(series)))
+    with contextlib.suppress(Refusal):
+        assert min(evaluate(header).factors) > 0

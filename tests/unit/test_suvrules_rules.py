@@ -1,0 +1,288 @@
+"""The SUV rules: reference objects, a real scan, properties, and headers that make no sense."""
+
+import ast
+import copy
+import json
+import tarfile
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydicom import dcmread
+
+import calciflow.suvrules
+from calciflow.errors import Refusal
+from calciflow.selftest import AT_START, base, enhanced, every, through_file
+from calciflow.suvrules import evaluate, extract
+from calciflow.suvrules.codes import CODES
+
+OBJECTS = [
+    *("0_0 1_0 2_0 2_1 2_2 2_3 2_4 2_5 3_0 3_1 3_2 3_3 3_4 4_0 4_1 4_2 5_0".split()),
+]
+
+
+@pytest.fixture(scope="session")
+def objects(testdata, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("dro")
+    with tarfile.open(testdata / "suv_dro.tar.xz") as archive:
+        archive.extractall(folder, filter="data")
+    return folder / "DRO"
+
+
+def read(folder, **options):
+    series = [dcmread(path, **options) for path in sorted(folder.glob("*.dcm"))]
+    return sorted(series, key=lambda dataset: float(dataset.ImagePositionPatient[2]))
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("name", OBJECTS)
+def test_reference_objects(objects, name):
+    series = read(objects / f"DRO_{name}" / "PT")
+    factors = np.array(evaluate(extract(series)).factors)
+    stored = np.stack([dataset.pixel_array * float(dataset.RescaleSlope) for dataset in series])
+    suv = stored * (factors[:, None, None] if len(factors) > 1 else factors)
+    mask = np.asarray(nibabel.load(objects / f"DRO_{name}" / "mask" / "DRO_mask.nii.gz").dataobj).T > 0
+    inside = suv[mask]
+    found = [f"{value:.2f}" for value in (inside.min(), np.median(inside), inside.max())]
+    # DRO_2_3 stores truncated integers (the data's README).
+    assert found == (["0.19", "0.98", "3.98"] if name == "2_3" else ["0.20", "1.00", "4.00"])
+
+
+@pytest.mark.realdata
+def test_raw_scan_gives_the_published_factor_and_the_processed_voxels(testdata):
+    series = read(testdata / "sts_raw_pet")
+    result = evaluate(extract(series))
+    assert result.factors == pytest.approx([2.42903e-4], rel=1e-5)
+    assert [warning["code"] for warning in result.warnings] == ["tracer"]
+    processed = read(testdata / "sts" / "STS_001" / "PET")
+    assert evaluate(extract(processed)).factors == (1.0,)
+    heights = np.array([float(dataset.ImagePositionPatient[2]) for dataset in series])
+    compared = 0
+    for dataset in processed:
+        away = np.abs(heights - float(dataset.ImagePositionPatient[2]))
+        assert away.min() <= 0.021  # the processed series evened out the slices' jitter
+        other = series[int(away.argmin())]
+        spacing = [float(value) for value in dataset.PixelSpacing]
+        shift = np.subtract(dataset.ImagePositionPatient, other.ImagePositionPatient)
+        column, row = (round(float(shift[axis]) / spacing[axis]) for axis in (0, 1))
+        suv = dataset.pixel_array * float(dataset.RescaleSlope)
+        whole = other.pixel_array * float(other.RescaleSlope) * result.factors[0]
+        part = whole[row : row + suv.shape[0], column : column + suv.shape[1]]
+        step = float(dataset.RescaleSlope) + float(other.RescaleSlope) * result.factors[0]
+        np.testing.assert_allclose(suv, part, atol=step)
+        compared += suv.size
+    assert compared > 10000
+
+
+@pytest.mark.realdata
+def test_a_start_date_after_the_scan_is_seen(testdata):
+    # STS_028: RadiopharmaceuticalStartDateTime is a day after the series.
+    result = evaluate(extract(read(testdata / "sts" / "STS_028" / "PET", stop_before_pixels=True)))
+    assert result.uptake_minutes == pytest.approx(132.12, abs=0.01)
+    assert {warning["code"] for warning in result.warnings} == {"date", "tracer"}
+
+
+def header(**values):
+    return extract(every(**values)())
+
+
+@settings(deadline=None, max_examples=50)
+@given(weight=st.floats(2, 400), dose=st.floats(16, 990))
+def test_suv_is_linear_in_weight_and_in_one_over_dose(weight, dose):
+    weight, dose = round(weight, 3), round(dose, 3)
+    found = evaluate(header(PatientWeight=str(weight), dose__RadionuclideTotalDose=f"{dose * 1e6:.0f}")).factors[0]
+    assert found == pytest.approx(AT_START * weight / 70 * 368.08 / dose, rel=1e-9)
+
+
+@settings(deadline=None, max_examples=50)
+@given(weight=st.floats(2, 400), dose=st.floats(16, 990))
+def test_the_sheets_values_act_as_the_headers_would(weight, dose):
+    by_sheet = evaluate(header(), {"weight_kg": weight, "injected_dose_mbq": dose})
+    assert by_sheet.factors[0] == pytest.approx(AT_START * weight / 70 * 368.08 / dose, rel=1e-9)
+    assert by_sheet.overrides == {"weight_kg": weight, "injected_dose_mbq": dose}
+    stored = evaluate(header(Units="GML"), {"weight_kg": weight, "injected_dose_mbq": dose})
+    assert stored.factors[0] == pytest.approx(weight / 70 * 368.08 / dose, rel=1e-9)
+
+
+def test_a_later_injection_lowers_every_kind_of_suv_alike():
+    sheet = {"injection_datetime": "2025-01-01T10:30:00"}
+    ratio = 2 ** (-1800 / 6586.2)
+    for values in ({}, {"Units": "GML"}, {"DecayCorrection": "ADMIN"}, {"Units": "CM2ML"}):
+        before, after = (evaluate(header(**values), given) for given in ({}, sheet))
+        assert after.factors[0] / before.factors[0] == pytest.approx(ratio, rel=1e-9), values
+        assert (before.uptake_minutes, after.uptake_minutes) == (60.0, 30.0)
+
+
+def test_a_lean_suv_with_the_sheets_weight_divides_by_the_scanners_own_mass():
+    values = {"Units": "GML", "SUVType": "LBM", "PatientSex": "M"}
+    assert evaluate(header(**values), {"weight_kg": 80}).factors[0] == pytest.approx(80 / 57.8)
+    # Without a weight in the header the sheet's stands for what the scanner used.
+    lean_80 = 1.10 * 80 - 120 * (80 / 175) ** 2
+    alone = evaluate(header(PatientWeight=None, **values), {"weight_kg": 80})
+    assert alone.factors[0] == pytest.approx(80 / lean_80)
+
+
+def test_the_sheets_height_helps_only_where_the_header_has_none():
+    values = {"Units": "GML", "SUVType": "LBM", "PatientSex": "M"}
+    assert evaluate(header(PatientSize=None, **values), {"height_m": 1.75}).factors[0] == pytest.approx(70 / 57.8)
+    result = evaluate(header(**values), {"height_m": 1.6})
+    assert result.factors[0] == pytest.approx(70 / 57.8)
+    assert [warning["code"] for warning in result.warnings] == ["override"]
+
+
+@pytest.mark.parametrize(
+    ("sheet", "code"),
+    [
+        ({"weight_kg": 0}, "weight"),
+        ({"weight_kg": "heavy"}, "weight"),
+        ({"weight_kg": float("nan")}, "weight"),
+        ({"injected_dose_mbq": 10}, "dose"),
+        ({"injected_dose_mbq": 368.08e6}, "dose"),
+        ({"injection_datetime": "10:00"}, "time"),
+    ],
+)
+def test_absurd_cells_of_the_sheet_are_refused(sheet, code):
+    with pytest.raises(Refusal, match=r"scans\.tsv") as caught:
+        evaluate(header(), sheet)
+    assert caught.value.code == code
+
+
+def test_limits_are_the_callers():
+    low = header(dose__RadionuclideTotalDose="10e6")
+    with pytest.raises(Refusal):
+        evaluate(low)
+    assert evaluate(low, dose_range_mbq=(5, 1000)).factors[0] == pytest.approx(AT_START * 36.808)
+    with pytest.raises(Refusal) as caught:
+        evaluate(header(), max_uptake_hours=0.9)
+    assert caught.value.code == "time"
+
+
+def test_the_limits_of_the_dose_belong_to_it():
+    for dose in ("15e6", "1000e6"):
+        evaluate(header(dose__RadionuclideTotalDose=dose))
+
+
+def test_slices_that_differ_in_what_a_series_has_once_are_refused():
+    for keyword, value, code in (
+        ("Units", "GML", "units"),
+        ("PatientWeight", "71", "weight"),
+        ("DecayCorrection", "ADMIN", "decay"),
+        ("CorrectedImage", ["NORM"], "no_ac_pet"),
+    ):
+        series = base()
+        setattr(series[1], keyword, value)
+        with pytest.raises(Refusal) as caught:
+            evaluate(extract(series))
+        assert caught.value.code == code
+
+
+def test_two_different_administrations_are_refused_unless_the_sheet_settles_them():
+    series = base()
+    for dataset in series:
+        second = copy.deepcopy(dataset.RadiopharmaceuticalInformationSequence[0])
+        second.RadionuclideTotalDose = "100e6"
+        dataset.RadiopharmaceuticalInformationSequence.append(second)
+    values = extract(series)
+    with pytest.raises(Refusal) as caught:
+        evaluate(values)
+    assert caught.value.code == "dose"
+    assert evaluate(values, {"injected_dose_mbq": 368.08}).factors[0] == pytest.approx(AT_START)
+
+
+def test_an_enhanced_objects_mapping_may_differ_from_its_rescale_slope():
+    dataset = enhanced()[0]
+    for number, frame in enumerate(dataset.PerFrameFunctionalGroupsSequence):
+        frame.RealWorldValueMappingSequence[0].RealWorldValueSlope = 2.0 * (number + 3)
+    result = evaluate(extract(through_file([dataset])))
+    # The stored volume holds stored value x 2 (rescale); the mapping says x 6 and x 8.
+    assert result.factors == pytest.approx([3 * AT_START, 4 * AT_START], rel=1e-6)
+
+
+def test_results_tell_no_dates():
+    series = every(
+        DecayCorrection="NONE", CorrectedImage=["ATTN"], dose__RadiopharmaceuticalStartDateTime="20250102100000"
+    )()
+    result = evaluate(extract(series), {"injection_datetime": "2025-01-01T10:00:00"})
+    text = json.dumps([result.rule, result.inputs, result.overrides, result.warnings])
+    assert "2025" not in text
+    assert "1000" not in text.replace("(0054,1001)", "")
+
+
+def test_every_code_raised_is_explained():
+    raised = set()
+    for path in Path(calciflow.suvrules.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Refusal":
+                first = node.args[0]
+                raised |= {first.value} if isinstance(first, ast.Constant) else set()
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "positive":
+                raised |= {argument.value for argument in node.args[2:4]}
+    assert raised == set(CODES)
+
+
+# What a header can hold where a sensible text is expected.
+WORDS = (
+    "0 -1 nan inf 1e308 -1e308 1e-308 abc 70,5 99999999999999 20250101 000000 240000 99991231235959 00000000 "
+    "BQML GML CM2ML CNTS LBM IBW NONE ADMIN START"
+).split(" ")
+ABSURD = st.one_of(
+    st.none(),
+    st.sampled_from(WORDS),
+    st.lists(st.sampled_from(["1", "x", "ATTN", "DECY"]), max_size=3),
+    st.floats().map(str),
+    st.text(max_size=16),
+)
+
+
+@st.composite
+def damaged_headers(draw):
+    values = extract(draw(st.sampled_from([base, enhanced]))())
+    places = [key for key in values if key not in ("number", "slices", "administrations", "varying", "enhanced")]
+    for _ in range(draw(st.integers(1, 5))):
+        where = draw(st.sampled_from(["series", "slices", "administration"]))
+        if where == "series":
+            values[draw(st.sampled_from(places))] = draw(ABSURD)
+        elif where == "slices":
+            key = draw(st.sampled_from([*sorted(values["slices"]), "philips_suv_factor", "philips_activity_factor"]))
+            new = draw(ABSURD)
+            values["slices"][key] = [new if draw(st.booleans()) else old for old in values["slices"][key]]
+        elif values["administrations"]:
+            item = values["administrations"][0]
+            item[draw(st.sampled_from(["start_datetime", "start_time", "dose", "half_life", "agent"]))] = draw(ABSURD)
+    return values
+
+
+SHEETS = st.fixed_dictionaries(
+    {},
+    optional={
+        "weight_kg": st.floats() | st.none(),
+        "height_m": st.floats(),
+        "injected_dose_mbq": st.floats(),
+        "injection_datetime": st.text(max_size=20) | st.just("2025-01-01T10:00:00"),
+    },
+)
+
+
+@settings(deadline=None, max_examples=400, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(damaged_headers(), SHEETS, st.sampled_from(["warn", "refuse", "ignore"]))
+def test_nothing_but_a_refusal_comes_out_of_a_damaged_header(values, sheet, tracer):
+    code = None
+    try:
+        result = evaluate(values, sheet, tracer=tracer)
+    except Refusal as refusal:
+        code = refusal.code
+    if code is not None:
+        assert code in CODES
+        return
+    assert len(result.factors) in (1, values["number"])
+    assert all(np.isfinite(factor) and factor > 0 for factor in result.factors)
+    json.dumps([result.inputs, result.overrides, result.warnings], allow_nan=False)
+
+
+def test_missing_keys_are_refused_not_stumbled_over():
+    for values in ({}, {"number": 2}, {"number": 1, "slices": {}, "units": "BQML", "corrected_image": ["ATTN"]}):
+        with pytest.raises(Refusal):
+            evaluate(values)
