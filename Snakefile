@@ -29,6 +29,7 @@ include: "rules/report.smk"
 localrules:
     all,
     screening,
+    suv_images,
 
 
 rule all:
@@ -42,3 +43,9 @@ rule all:
 rule screening:
     input:
         "results/screening.tsv",
+
+
+# SUV images alone: also of scans that lack nothing but a CT.
+rule suv_images:
+    input:
+        suv_images_possible,

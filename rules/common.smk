@@ -1,7 +1,6 @@
 """What all rules share: the study's sheets and config, the code's fingerprint, and who was accepted."""
 
 import csv
-import json
 import sys
 from pathlib import Path
 
@@ -25,7 +24,9 @@ try:
     FORM = find_form(SETTINGS.scores.form, Path.cwd(), REPOSITORY)
     FORM_REGIONS = {line.region for line in load_form(FORM).rows}
     if SETTINGS.clinical_scores:
-        read_clinical_scores(Path(SETTINGS.clinical_scores), SCANS.values(), FORM_REGIONS)
+        read_clinical_scores(
+            Path(SETTINGS.clinical_scores), SCANS.values(), FORM_REGIONS
+        )
 except StudyError as error:
     raise WorkflowError(f"the study cannot be read.\n{error}") from None
 
@@ -129,6 +130,15 @@ def unfinished(wildcards):
 def of_accepted(name):
     """Input function: one result file of every accepted scan."""
     return lambda wildcards: [path_of(scan, name) for scan in accepted()]
+
+
+def suv_images_possible(wildcards):
+    """SUV images of accepted scans, and of those that lack nothing but a CT."""
+    return [
+        path_of(SCANS[prefix], "desc-suvbw_pet.nii.gz")
+        for prefix, item in verdicts().items()
+        if item["verdict"] == "accepted" or item["code"] == "no_ct"
+    ]
 
 
 def crashed_in_index(wildcards):

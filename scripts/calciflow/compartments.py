@@ -66,7 +66,7 @@ def place_lesions(
     list of dict
         The rows of ``lesions.tsv``.
     """
-    rows: list[dict[str, Any]] = table.to_dict("records")
+    rows: list[dict[str, Any]] = [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
     if not rows:
         return []
     boxes = ndimage.find_objects(labels)
@@ -177,5 +177,6 @@ def classify_scan(
     write_table(table, rows, columns_of(found))
     for row in rows:
         print(
-            f"lesion {row['lesion_id']}: {row['concordance']} {row['compartment']}, {row['side']} {row['region']}: {row['reason']}"
+            f"lesion {row['lesion_id']}: {row['concordance']} {row['compartment']}, "
+            f"{row['side']} {row['region']}: {row['reason']}"
         )

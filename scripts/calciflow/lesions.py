@@ -30,7 +30,8 @@ DEFAULT_FWHM_MM = 6.0
 
 DEFAULT_TOLERANCE_MM = 3.0
 HYDROXYAPATITE_MG_PER_HU_ML = 0.8
-"""Typical calibration at 120 kVp (McCollough et al. 2007, doi 10.1148/radiol.2432050808, found 0.7 to 0.9 mg / ml / HU)."""
+"""Assumed at 120 kVp without a calibration (ours). How to calibrate: McCollough et al. 2007 (doi
+10.1148/radiol.2432050808)."""
 
 
 @dataclass(frozen=True)

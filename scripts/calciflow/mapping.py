@@ -16,6 +16,16 @@ _STEPS = 20
 _CLOSE_MM = 0.001
 
 
+def move(matrix: NDArray[Any], points: NDArray[Any]) -> NDArray[np.float64]:
+    """Apply a 4 x 4 to points (n, 3).
+
+    Column by column: faster than a product of matrices, whose threads cost more than they bring at a width of 3, and
+    the same to the bit whatever their number.
+    """
+    x, y, z = points[:, 0], points[:, 1], points[:, 2]
+    return np.stack([row[0] * x + row[1] * y + row[2] * z + row[3] for row in matrix[:3]], axis=1)
+
+
 @dataclass(frozen=True)
 class Mapping:
     """A rigid transform, and a displacement field on top of it where limbs moved on their own.
@@ -46,7 +56,7 @@ class Mapping:
         if self.field is None or self.field_affine is None:
             return np.zeros_like(points)
         inverse = np.linalg.inv(self.field_affine)
-        index = (points @ inverse[:3, :3].T + inverse[:3, 3])[:, ::-1].T
+        index = move(inverse, points)[:, ::-1].T
         return np.stack(
             [map_coordinates(self.field[..., axis], index, order=1, mode="nearest") for axis in range(3)], axis=1
         ).astype(float)
@@ -54,13 +64,14 @@ class Mapping:
     def ct_to_pet(self, points: NDArray[Any]) -> NDArray[np.float64]:
         """Where CT points (n, 3), RAS mm, lie in the PET, RAS mm."""
         points = np.asarray(points, float).reshape(-1, 3)
-        return points @ self.matrix[:3, :3].T + self.matrix[:3, 3] + self.displacement(points)
+        moved = move(self.matrix, points)
+        return moved if self.field is None else moved + self.displacement(points)
 
     def pet_to_ct(self, points: NDArray[Any]) -> NDArray[np.float64]:
         """Where PET points (n, 3), RAS mm, lie in the CT, RAS mm; exact to 0.001 mm where the field can be inverted."""
         points = np.asarray(points, float).reshape(-1, 3)
         inverse = np.linalg.inv(self.matrix)
-        found = points @ inverse[:3, :3].T + inverse[:3, 3]
+        found = move(inverse, points)
         if self.field is None:
             return found
         for _ in range(_STEPS):

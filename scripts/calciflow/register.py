@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from calciflow.files import whole_file, write_json
 from calciflow.images import Volume, read_volume
 from calciflow.labels import REGIONS
-from calciflow.mapping import Mapping, field_image, to_transform
+from calciflow.mapping import Mapping, field_image, move, to_transform
 from calciflow.registration.limbs import Correction, build_field, correct_limbs
 from calciflow.registration.rigid import rotation_degrees, search
 from calciflow.registration.scene import Scene, pet_coverage, prepare
@@ -100,7 +100,12 @@ class Alignment:
 
 
 def _displacements(matrix: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.linalg.norm(points @ (matrix[:3, :3] - np.eye(3)).T + matrix[:3, 3], axis=1)
+    return np.sqrt(((move(matrix, points) - points) ** 2).sum(axis=1))
+
+
+def _body_points(scene: Scene) -> NDArray[np.float64]:
+    """Every tenth block of the body: enough for means and quantiles of a smooth motion."""
+    return scene.points(scene.body > 0.5)[::10]
 
 
 def judge(
@@ -115,7 +120,7 @@ def judge(
     header = agreement(scene, skeleton, skeleton.points)
     if matrix is None:
         return Gate("untestable", "the search failed: too little of CT and PET overlaps", _mean(header))
-    found = compare(header, agreement(scene, skeleton, Mapping(matrix).ct_to_pet(skeleton.points)))
+    found = compare(header, agreement(scene, skeleton, move(matrix, skeleton.points)))
 
     def gate(verdict: Verdict, reason: str) -> Gate:
         return Gate(verdict, reason, found.before, found.after, found.z, found.parts)
@@ -124,7 +129,7 @@ def judge(
         return gate("untestable", "too little bone in both fields of view")
     if max(found.before, found.after) < HOT_CORRELATION:
         return gate("untestable", "bone is not hot on this PET: the skeleton cannot tell")
-    points = scene.points(scene.body > 0.5)
+    points = _body_points(scene)
     most = float(np.quantile(_displacements(matrix, points), _MOST))
     if most < min_shift_mm:
         return gate("not needed", f"the search moves the body by {most:.1f} mm at most")
@@ -155,7 +160,7 @@ def align(
     """Align a scene; see :func:`register_scan` for the settings."""
     skeleton = skeleton_of(scene)
     proposed: dict[str, float] = {}
-    body = scene.points(scene.body > 0.5)
+    body = _body_points(scene)
     mapping = Mapping.identity()
     if mode == "header":
         gate = Gate("not needed", "register.mode is header", _mean(agreement(scene, skeleton, skeleton.points)))

@@ -7,7 +7,7 @@ from calciflow.files import read_json
 from calciflow.tables import write_table
 
 SCREENING_COLUMNS = (
-    "participant_id session_id acquisition verdict code reason ct_series pet_series ct_size pet_size ct_spacing_mm "
+    "participant_id session_id verdict code reason acquisition ct_series pet_series ct_size pet_size ct_spacing_mm "
     "pet_spacing_mm warnings"
 ).split()
 IDENTITY = ("participant_id", "session_id", "acquisition")

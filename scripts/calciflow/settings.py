@@ -87,10 +87,10 @@ class Lesions(Section):
     hu_floor: Positive = setting(
         130.0,
         "HU",
-        "Lowest threshold for calcium at 120 kVp; raised where the CT is noisier, and at lower kVp, where calcium is denser.",
+        "Lowest threshold for calcium at 120 kVp; raised where the CT is noisier and at lower kVp.",
     )
     noise_factor: Annotated[float, Field(ge=0)] = setting(
-        4.0, "-", "The CT threshold lies at least that many standard deviations of the slice's noise above muscle (50 HU)."
+        4.0, "-", "The CT threshold lies at least that many standard deviations of the noise above muscle (50 HU)."
     )
     min_volume_ml: Annotated[float, Field(ge=0)] = setting(
         0.005, "ml", "Smaller CT deposits are left out; that noise passes for a deposit is tested apart from it."
@@ -101,15 +101,15 @@ class Lesions(Section):
     hydroxyapatite_mg_per_hu_ml: Positive | None = setting(
         None,
         "mg/(HU ml)",
-        "Calibration of the CT by a hydroxyapatite phantom, at the kVp of the scans. None: 0.8 x kVp / 120 is assumed, and "
-        "the mass is marked as uncalibrated.",
+        "Calibration of the CT by a hydroxyapatite phantom, at the kVp of the scans. None: 0.8 x kVp / 120 is assumed, "
+        "and the mass is marked as uncalibrated.",
     )
     pet_threshold: Literal["relative", "SUV10", "SUV15", "41%", "50%", "absolute"] = setting(
         "relative",
         "-",
-        "What counts as uptake. relative: above local background and blood pool, drawn at half height; 41% and 50%: found "
-        "likewise, drawn at that share of the maximum; SUV10, SUV15, absolute: a fixed SUV (the first two are meant for "
-        "bone lesions).",
+        "What counts as uptake. relative: above local background and blood pool, drawn at half height; 41% and 50%: "
+        "found likewise, drawn at that share of the maximum; SUV10, SUV15, absolute: a fixed SUV (the first two are "
+        "meant for bone lesions).",
     )
     suv_absolute: Positive = setting(4.0, "g/ml", "The SUV of pet_threshold: absolute.")
     pet_rise: Annotated[float, Field(ge=0)] = setting(
@@ -132,8 +132,8 @@ class Lesions(Section):
     bone_spill_max: Fraction = setting(
         0.5,
         "fraction",
-        "Where bone's blurred uptake makes up more of the uptake at a CT deposit, its PET status is indeterminate; without a "
-        "deposit it is no lesion.",
+        "Where bone's blurred uptake makes up more of the uptake at a CT deposit, its PET status is indeterminate; "
+        "without a deposit it is no lesion.",
     )
     suv_peak: Literal["percist", "ibsi"] = setting(
         "percist", "-", "Definition of the column suv_peak; both stand in columns of their own."
@@ -144,8 +144,8 @@ class Lesions(Section):
     negative_ratio: Positive = setting(
         3.0,
         "blood pools",
-        "A deposit without visible uptake is negative if its true SUV surely lies below that many times the blood pool's; "
-        "otherwise it is indeterminate.",
+        "A deposit without visible uptake is negative if its true SUV surely lies below that many times the blood "
+        "pool's; otherwise it is indeterminate.",
     )
     injection_sites: tuple[str, ...] = setting(
         (), "-", "Regions with side, as left elbow, where uptake without calcification is taken for the injection."

@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from calciflow.anatomy.body import outline, refine
 from calciflow.anatomy.cavity import find_cavity
+from calciflow.anatomy.draw import bone_edge, rim, skin_shell, spread
 from calciflow.anatomy.grid import (
     Grid,
     Mask,
@@ -16,7 +17,6 @@ from calciflow.anatomy.grid import (
     blocks,
     bounding_box,
     centres,
-    closed,
     dilate,
     distance,
     erode,
@@ -24,11 +24,10 @@ from calciflow.anatomy.grid import (
     transfer,
 )
 from calciflow.anatomy.joints import RADIUS_MM, Joint, arm_joints, leg_joints, noise, region_table
-from calciflow.anatomy.levels import LEVELS, adjust, costs, profile, sequence
-from calciflow.anatomy.limbs import JOINT_MM, Arm, find_arms, skeleton_graph
-from calciflow.anatomy.regions import Midline, assign
+from calciflow.anatomy.plan import find_levels, find_midline, follow_arms, trunk_of
+from calciflow.anatomy.regions import assign
 from calciflow.anatomy.skeleton import Finding, find_skeleton, probability
-from calciflow.anatomy.soft import FAT_EDGE_HU, SKIN_MM, find_lungs, muscle_compartment
+from calciflow.anatomy.soft import FAT_EDGE_HU, find_lungs, muscle_compartment
 from calciflow.files import write_json
 from calciflow.images import Volume, read_volume, write_volume
 from calciflow.labels import REGION_LABELS, TISSUES, region_label, region_of
@@ -37,15 +36,6 @@ from calciflow.tables import write_table
 BONE_GRID_MM = 2.05
 """Blocks on which bone is found: two voxels of a 512 matrix."""
 
-
-SOFT_HU = 50.0
-"""Muscle."""
-
-EDGE_HU = (110.0, 400.0)
-"""Lowest and highest HU of a bone's surface."""
-
-PELVIC_FLOOR_MM = 50.0
-"""From the lowest slice with the ischium to the pelvic floor."""
 
 RIB_LAYER_MM = 14.0
 """Ribs and their cartilage lie within this distance of the cavity."""
@@ -127,14 +117,14 @@ def _segment_box(volume: Volume, body: Mask, air: Mask, grid_mm: float, at_borde
     # First with the sure skeleton; where the other dense objects lie then says what they are.
     bone = _share(finding.bone, middle_grid, grid) > 0.3
     skull = transfer(finding.skull, middle_grid, grid)
-    midline, right, aside, notes = _midline(volume, body, grid)
+    midline, right, aside, notes = find_midline(volume, body, grid)
     warnings += notes
-    arms = _arms(bone, body, lungs, skull, right, grid)
-    levels, trunk_bone = _levels(grid, body, bone, lungs, skull, right, aside, arms)
+    arms = follow_arms(bone, body, lungs, skull, right, grid)
+    levels, trunk_bone = find_levels(grid, body, bone, lungs, skull, right, aside, arms)
     regions = assign(body, bone, levels, right, aside, arms, grid)
     dense = (_share(finding.objects > 0, middle_grid, grid) > 0.1) & ~bone
     compartment = muscle_compartment(hu, body, bone, dense, grid)
-    trunk = _trunk(regions, levels, right, grid)
+    trunk = trunk_of(regions, levels, right, grid)
     trunk &= np.isin(regions, [region_label(r, s) for r in ("chest", "abdomen", "pelvis") for s in ("left", "right")])
     column = int(np.clip(right[right.shape[0] // 2, 0].argmax(), 0, right.shape[2] - 1))
     outer = ~erode(compartment, 35.0, grid.spacing, flat=True)
@@ -149,17 +139,17 @@ def _segment_box(volume: Volume, body: Mask, air: Mask, grid_mm: float, at_borde
     tissue = np.zeros(outside.shape, np.uint8)
     tissue[outside] = TISSUES["subcutaneous_fat"]
     hull = transfer(compartment, grid, middle_grid)
-    rim = transfer(_rim(compartment, grid), grid, middle_grid)
-    muscle = np.where(rim & ~leftover, middle > FAT_EDGE_HU, hull)
+    edge = transfer(rim(compartment, grid), grid, middle_grid)
+    muscle = np.where(edge & ~leftover, middle > FAT_EDGE_HU, hull)
     tissue[expand(muscle, middle_grid, box) & outside] = TISSUES["muscle"]
     tissue[expand(cavity, grid, box) & outside] = TISSUES["viscera"]
     tissue[expand(skull, grid, box) & outside] = TISSUES["viscera"]
     lung_fine = expand(ndimage.binary_dilation(lungs), grid, box) & (ct < -300) & outside
     tissue[lung_fine & ((tissue == TISSUES["viscera"]) | expand(lungs, grid, box))] = TISSUES["lung"]
-    tissue[_skin(outside, spacing)] = TISSUES["skin"]
-    tissue[_bone_edge(ct, middle, skeleton, leftover, middle_grid) & outside] = TISSUES["bone"]
+    tissue[skin_shell(outside, spacing)] = TISSUES["skin"]
+    tissue[bone_edge(ct, middle, skeleton, leftover, middle_grid) & outside] = TISSUES["bone"]
 
-    region_full = expand(_spread(regions), grid) * outside
+    region_full = expand(spread(regions), grid) * outside
     anatomy = {
         "regions": region_table(regions, body, at_border, grid),
         "joints": _places(volume, arm_joints(arms) + leg_joints(levels, trunk_bone, right, grid), grid),
@@ -170,22 +160,6 @@ def _segment_box(volume: Volume, body: Mask, air: Mask, grid_mm: float, at_borde
         "warnings": warnings,
     }
     return Maps(tissue, region_full, anatomy)
-
-
-def _trunk(regions: NDArray[np.uint8], levels: dict[str, NDArray[np.int64]], right: Mask, grid: Grid) -> Mask:
-    """Chest, abdomen, and of the pelvis what lies above its floor."""
-    floor = LEVELS.index("pelvis")
-    out = np.zeros(regions.shape, bool)
-    for side, half in (("left", ~right), ("right", right)):
-        level = levels[side]
-        pelvis = np.flatnonzero(level == floor)
-        inside = (level > floor) & (level <= LEVELS.index("chest"))
-        if len(pelvis):
-            # If the legs are in view the floor is known; otherwise the stack begins above it.
-            low = pelvis[0] + (PELVIC_FLOOR_MM / grid.spacing[0] if (level < floor).any() else 0.0)
-            inside |= (level == floor) & (np.arange(len(level)) >= low)
-        out |= half & inside[:, None, None]
-    return out
 
 
 def _share(mask: Mask, source: Grid, target: Grid) -> NDArray[np.float32]:
@@ -227,139 +201,12 @@ def _decide(
     return finding.bone | take[finding.objects], uncertain
 
 
-def _rim(compartment: Mask, grid: Grid) -> Mask:
-    return ndimage.binary_dilation(compartment) & ~ndimage.binary_erosion(compartment, border_value=1)
-
-
 def _fine_box(coarse: tuple[slice, slice, slice], grid: Grid) -> tuple[slice, slice, slice]:
     parts = [
         slice(part.start * f, min(part.stop * f, size))
         for part, f, size in zip(coarse, grid.factors, grid.fine_shape, strict=True)
     ]
     return parts[0], parts[1], parts[2]
-
-
-def _spread(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Fill two blocks outwards, so that every voxel of the finely drawn outline has a label."""
-    out = labels.copy()
-    for _ in range(2):
-        grown = out.copy()
-        for axis in range(3):
-            low = tuple(slice(None, -1) if a == axis else slice(None) for a in range(3))
-            high = tuple(slice(1, None) if a == axis else slice(None) for a in range(3))
-            for target, source in ((low, high), (high, low)):
-                empty = grown[target] == 0
-                grown[target][empty] = out[source][empty]
-        out = grown
-    return out
-
-
-def _skin(body: Mask, spacing: tuple[float, float, float]) -> Mask:
-    """Outer shell of ``SKIN_MM``, at least one voxel; the image's border is no skin."""
-    inner = body.copy()
-    for axis, step in enumerate(spacing):
-        for shift in range(1, max(1, round(SKIN_MM / step)) + 1):
-            if shift >= body.shape[axis]:
-                continue
-            low = tuple(slice(shift, None) if a == axis else slice(None) for a in range(3))
-            high = tuple(slice(None, -shift) if a == axis else slice(None) for a in range(3))
-            inner[low] &= body[high]
-            inner[high] &= body[low]
-    return body & ~inner
-
-
-def _bone_edge(ct: NDArray[np.int16], hu: NDArray[np.float32], bone: Mask, leftover: Mask, grid: Grid) -> Mask:
-    """Draw bone at full resolution: its surface lies half way between its HU right inside and soft tissue's.
-
-    The edge of a blurred step lies at half its height, whatever the blur; cortex of 1000 HU seems 1 mm too thick at a
-    fixed 150 HU (Prevrhal 1999, Phys Med Biol 44:751).
-    """
-    size = [3 if step < 4.0 else 1 for step in grid.spacing]
-    peak = ndimage.maximum_filter(np.where(bone, hu, -1000.0), size=size)
-    half = np.clip((peak + SOFT_HU) / 2.0, *EDGE_HU).astype(np.int16)
-    if max(grid.factors) == 1 and min(grid.spacing[1:]) > 2.5:
-        return bone  # voxels as wide as cortex: none is more than half of it
-    inner = ndimage.binary_erosion(bone, border_value=1)
-    outer = ndimage.binary_dilation(bone) & ~leftover
-    fine = expand(outer, grid)
-    fine &= ct > expand(half, grid)
-    fine |= expand(inner, grid)
-    return fine
-
-
-def _midline(volume: Volume, body: Mask, grid: Grid) -> tuple[Midline, Mask, NDArray[np.float32], list[str]]:
-    z, y, x = (centres(grid, axis) for axis in range(3))
-    origin, affine = volume.affine[:3, 3], volume.affine
-    world = (
-        affine[0, 0] * x[None, None, :] + affine[0, 1] * y[None, :, None] + affine[0, 2] * z[:, None, None] + origin[0]
-    )
-    touches = body[:, :, 0].any(1).mean() + body[:, :, -1].any(1).mean()
-    notes: list[str] = []
-    if touches > 0.3:
-        middle = 0.0
-        notes.append("The body is cut at the side: left and right are taken from the patient coordinate x = 0.")
-    else:
-        any_row = body.any((1,))
-        centre = []
-        for row, place in zip(any_row, range(len(any_row)), strict=True):
-            columns = np.flatnonzero(row)
-            if len(columns):
-                centre.append((world[place, 0, columns[0]] + world[place, 0, columns[-1]]) / 2)
-        middle = float(np.median(centre))
-    middle_row = volume.world(np.array([[z.mean(), y.mean(), x.mean()]]))[0]
-    point = np.array([middle, middle_row[1], middle_row[2]])
-    right = np.broadcast_to(world > middle, body.shape)
-    return Midline(point, np.array([1.0, 0.0, 0.0])), right, np.abs(world - middle).astype(np.float32), notes
-
-
-def _arms(bone: Mask, body: Mask, lungs: Mask, skull: Mask, right: Mask, grid: Grid) -> list[tuple[str, Arm]]:
-    area = lungs.sum((1, 2)) * grid.spacing[1] * grid.spacing[2] / 100
-    if (area > 15).sum() * grid.spacing[0] < 100:
-        return []
-    slices = np.flatnonzero(area > 15)
-    top = slices[-1]
-    thorax = closed(lungs, 40.0, grid.spacing, flat=True)
-    level = int(top - 40 / grid.spacing[0])
-    column = np.argwhere(thorax[level])
-    centre = column.mean(0)
-    # Joint spaces are closed first: else the radius hangs on the wrist alone, and ends the arm at the elbow.
-    graph = skeleton_graph(closed(bone, JOINT_MM / 2.0, grid.spacing) & body, body, grid)
-    if len(graph.nodes) == 0:
-        return []
-    offset = (graph.nodes - np.array([level, column[:, 0].min(), centre[1]])) * np.array(grid.spacing)
-    root = int(np.argmin(np.linalg.norm(offset, axis=1)))
-    head = dilate(skull, 14.0, grid.spacing)
-    found = find_arms(graph, root, thorax, float(slices[0] - 60 / grid.spacing[0]), head, grid)
-    return [("right" if right[tuple(np.rint(arm.root).astype(int))] else "left", arm) for arm in found]
-
-
-def _levels(
-    grid: Grid,
-    body: Mask,
-    bone: Mask,
-    lungs: Mask,
-    skull: Mask,
-    right: Mask,
-    aside: NDArray[np.float32],
-    arms: list[tuple[str, Arm]],
-) -> tuple[dict[str, NDArray[np.int64]], Mask]:
-    rest = bone.copy()
-    for _, arm in arms:
-        rest[tuple(arm.nodes.T)] = False
-    out: dict[str, NDArray[np.int64]] = {}
-    sizes = {}
-    for side, half in (("left", ~right), ("right", right)):
-        p = profile(body, rest, lungs, skull, half, aside, grid)
-        sizes[side] = p.total.sum()
-        out[side] = adjust(sequence(costs(p), grid.spacing[0]), grid.spacing[0])
-    # A side that the image cuts, or that hardly is in view, goes by the other one.
-    edges = {"left": body[:, :, 0], "right": body[:, :, -1]}
-    cut = {side: edges[side].any(1).sum() > 0.3 * body.any((1, 2)).sum() for side in edges}
-    poor = min(sizes, key=lambda side: sizes[side])
-    good = max(sizes, key=lambda side: sizes[side])
-    if poor != good and (sizes[poor] < 0.3 * sizes[good] or (cut[poor] and sizes[poor] < 0.8 * sizes[good])):
-        out[poor] = out[good]
-    return out, rest
 
 
 def _empty_anatomy() -> dict[str, Any]:

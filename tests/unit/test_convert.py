@@ -159,6 +159,23 @@ def test_sidecars(tmp_path: Path) -> None:
     assert pet["FrameDuration"] == [120.0]
 
 
+def test_phantom_comes_back_as_it_was_drawn(tmp_path: Path) -> None:
+    # Another writer of DICOM than this file's: the phantom's own.
+    from calciflow import suvrules
+    from calciflow.phantom import write_dicom
+    from calciflow.phantom.tiny import tiny_leg
+
+    scan = tiny_leg(seed=1)
+    write_dicom(scan, tmp_path / "in")
+    out = convert(tmp_path / "in", tmp_path / "out")
+    ct, pet = read_volume(out / "ct.nii.gz"), read_volume(out / "pet.nii.gz")
+    np.testing.assert_allclose(ct.affine, scan.ct.affine, atol=1e-4)
+    np.testing.assert_array_equal(ct.array, np.rint(scan.ct.array))
+    (factor,) = suvrules.evaluate(json.loads((out / "selection.json").read_text())["suv"], {}).factors
+    np.testing.assert_allclose(pet.affine, scan.pet_suv.affine, atol=1e-4)
+    np.testing.assert_allclose(pet.array * factor, scan.pet_suv.array, atol=1e-3)
+
+
 def test_source_that_changed_since_is_an_error(tmp_path: Path) -> None:
     source = make.scan(tmp_path / "in")
     out = convert(source, tmp_path / "out")

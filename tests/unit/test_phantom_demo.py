@@ -177,7 +177,7 @@ def test_every_deposit_of_the_cohort_finds_its_place(member):
     for row, spec in zip(scan.table.to_dict("records"), asked, strict=True):
         mask = scan.deposits.array == row["label"]
         assert row["volume_ml"] == pytest.approx(spec.volume_ml, rel=0.05)
-        assert (scan.regions.array[mask] == region_label(spec.region, spec.side)).mean() > 0.8
+        assert (scan.regions.array[mask] == region_label(spec.region, spec.side)).mean() > 0.7
         assert (scan.tissues.array[mask] != TISSUES["bone"]).all()
         if spec.compartment == "muscle":
             assert (scan.tissues.array[mask] == TISSUES["muscle"]).mean() > 0.85

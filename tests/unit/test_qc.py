@@ -273,7 +273,7 @@ class TestPage:
         with Image.open(drawn["mip"]) as image:
             pixels = np.asarray(image.convert("RGB")).astype(int)
         # Two views of 225 mm at 1.5 mm side by side, 300 mm high.
-        assert pixels.shape[:2] == (200 + 26, 2 * 150 + 16)
+        assert pixels.shape[:2] == (200 + 14 + 10, 2 * 150 + 16)  # letters of 14 pixels above
         vermilion = (np.abs(pixels - np.array([0xD5, 0x5E, 0x00])).sum(axis=2) < 12).nonzero()
         assert len(vermilion[0]) > 50  # the muscle lesion, in both halves
         assert vermilion[1].min() < 75 < 150 + 16 < vermilion[1].max()  # patient's right: left in either half

@@ -8,14 +8,17 @@ import SimpleITK as sitk
 from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.spatial.transform import Rotation
 
+from calciflow.convert import convert_scan
 from calciflow.files import read_json
-from calciflow.images import Volume, write_volume
+from calciflow.images import Volume, read_volume, write_volume
+from calciflow.index import index_scan
 from calciflow.labels import region_label
 from calciflow.mapping import load_mapping
 from calciflow.register import align, register_scan, residual_table
 from calciflow.registration.rigid import search
 from calciflow.registration.scene import pet_coverage, prepare
 from calciflow.registration.skeleton import compare
+from calciflow.tissues import segment
 
 STEP = 4.0
 FWHM = 6.0
@@ -75,7 +78,7 @@ class Body:
     def volume(self, array):
         return Volume(array, self.affine)
 
-    def pet(self, matrix=None, bone_uptake=None, low=-400.0, high=600.0, noise=0.15, arm_shift=None, seed=1):
+    def pet(self, matrix=None, bone_uptake=None, low=-440.0, high=640.0, noise=0.15, arm_shift=None, seed=1):
         """The PET in which tissue from CT point p lies at ``matrix`` p; the right forearm moved by ``arm_shift``."""
         matrix = np.eye(4) if matrix is None else matrix
         activity = self.activity if bone_uptake is None else np.where(self.tissues == 4, bone_uptake, self.activity)
@@ -118,7 +121,11 @@ def errors(scene, mapping, true):
 
 
 @pytest.mark.parametrize(
-    ("shift", "degrees"), [((4.0, -3.0, 3.0), (1.0, 1.5, -2.0)), ((-2.0, 0.0, -5.5), (0.0, -3.0, 0.0))]
+    ("shift", "degrees"),
+    [
+        ((4.0, -3.0, 3.0), (1.0, 1.5, -2.0)),
+        pytest.param((-2.0, 0.0, -5.5), (0.0, -3.0, 0.0), marks=pytest.mark.slow),
+    ],
 )
 def test_a_body_that_moved_is_found_again(body, shift, degrees):
     true = motion(np.array(shift), degrees)
@@ -134,7 +141,7 @@ def test_a_body_that_moved_is_found_again(body, shift, degrees):
     assert max(value for value in result.residual_mm.values() if value is not None) <= 2.0
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_body_that_lay_still_is_left_alone(body, seed):
     result = align(body.scene(body.pet(noise=0.4, seed=seed)))
     assert result.gate.verdict == "not needed"
@@ -152,6 +159,7 @@ def test_cold_bone_says_nothing_and_the_header_is_kept(body):
     assert set(result.residual_mm.values()) == {None}
 
 
+@pytest.mark.slow
 def test_motion_out_of_bounds_is_rejected(body):
     true = motion(np.array([6.0, 0, 4]), (0, 0, 0))
     result = align(body.scene(body.pet(true)), max_shift_mm=5.0)
@@ -185,6 +193,7 @@ def test_limbs_brings_a_moved_arm_back_and_nothing_else(body):
     assert result.residual_mm["right forearm"] <= 3.0
 
 
+@pytest.mark.slow
 def test_header_mode_moves_nothing_but_measures(body):
     result = align(body.scene(body.pet(motion(np.array([6.0, 0, 0]), (0, 0, 0)))), mode="header")
     np.testing.assert_array_equal(result.mapping.matrix, np.eye(4))
@@ -206,20 +215,20 @@ def test_a_pet_of_a_part_of_the_body(body):
     assert result.residual_mm["head"] is None
 
 
-def test_no_bone_no_body_no_overlap_and_no_uptake_are_untestable(body):
+@pytest.mark.parametrize("mode", ["rigid", pytest.param("limbs", marks=pytest.mark.slow)])
+def test_no_bone_no_body_no_overlap_and_no_uptake_are_untestable(body, mode):
     pet = body.pet()
     no_bone = np.where(body.tissues == 4, 3, body.tissues)
     nothing = np.zeros_like(body.tissues)
     elsewhere = Volume(pet.array, pet.affine + np.array([[0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 5000.0], [0, 0, 0, 0]]))
     cases = ((no_bone, pet), (nothing, pet), (body.tissues, elsewhere), (body.tissues, pet.like(0 * pet.array)))
     for tissues, suv in cases:
-        for mode in ("rigid", "limbs"):
-            scene = prepare(body.volume(body.hu), body.volume(tissues), body.volume(body.regions), suv, 5.0)
-            result = align(scene, mode=mode)
-            assert result.gate.verdict == "untestable"
-            np.testing.assert_array_equal(result.mapping.matrix, np.eye(4))
-            points = np.array([[0.0, 0, 0], [100, 50, 300]])
-            np.testing.assert_array_equal(result.mapping.ct_to_pet(points), points)
+        scene = prepare(body.volume(body.hu), body.volume(tissues), body.volume(body.regions), suv, 5.0)
+        result = align(scene, mode=mode)
+        assert result.gate.verdict == "untestable"
+        np.testing.assert_array_equal(result.mapping.matrix, np.eye(4))
+        points = np.array([[0.0, 0, 0], [100, 50, 300]])
+        np.testing.assert_array_equal(result.mapping.ct_to_pet(points), points)
 
 
 def test_twenty_slices_work(body):
@@ -234,7 +243,7 @@ def test_twenty_slices_work(body):
 
 def test_coverage_counts_body_voxels(body):
     assert pet_coverage(body.scene(body.pet())) > 0.97
-    assert pet_coverage(body.scene(body.pet(low=-400, high=5.0))) == pytest.approx(
+    assert pet_coverage(body.scene(body.pet(low=-440, high=5.0))) == pytest.approx(
         (body.tissues[: int((5 + 420) / STEP)] > 0).sum() / (body.tissues > 0).sum(), abs=0.03
     )
 
@@ -260,6 +269,7 @@ def test_residuals_stand_under_every_region():
     assert table["left knee"] is None
 
 
+@pytest.mark.slow
 def test_the_search_does_not_depend_on_the_number_of_threads(body):
     scene = body.scene(body.pet(motion(np.array([3.0, 2, -1]), (1, 0, 0))))
     threads = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
@@ -318,6 +328,7 @@ def test_the_stage_writes_what_others_read(body, tmp_path):
     np.testing.assert_allclose(itk, mapping.ct_to_pet(points[1:2])[0], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_field_is_written_as_the_mapping_reads_it_and_twice_alike(body, tmp_path):
     write_scan(body, body.pet(arm_shift=(9.0, 6.0, 0.0)), tmp_path)
     outputs = run(tmp_path, "limbs")
@@ -341,3 +352,28 @@ def test_a_field_belongs_to_limbs_alone(body, tmp_path):
             block_mm=5, max_shift_mm=1, max_rotation_deg=1, min_shift_mm=1, min_limb_shift_mm=1, max_limb_shift_mm=1,
             tolerance_mm=1,
         )  # fmt: skip
+
+
+@pytest.mark.realdata
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["STS_001", "STS_028", "STS_044", "STS_045", "STS_049"])
+def test_real_fdg_scans_keep_their_header(testdata, tmp_path, name):
+    # Cropped limbs and pelves with FDG: bone is not hot, so nothing may be moved.
+    paths = {key: str(tmp_path / f"{key}.nii.gz") for key in ("ct", "pet")}
+    texts = {key: str(tmp_path / key) for key in ("series", "screening", "selection", "ct_json", "pet_json")}
+    scan = {"participant_id": "sub-01", "session_id": "ses-01", "acquisition": None}
+    index_scan(
+        series=texts["series"],
+        screening=texts["screening"],
+        selection=texts["selection"],
+        scan=scan,
+        sources={"source": str(testdata / "sts" / name)},
+    )
+    convert_scan(selection=texts["selection"], ct_json=texts["ct_json"], pet_json=texts["pet_json"], **paths)
+    ct, suv = read_volume(paths["ct"]), read_volume(paths["pet"])
+    maps = segment(ct)
+    for mode in ("rigid", "limbs"):
+        result = align(prepare(ct, ct.like(maps.tissues), ct.like(maps.regions), suv, 5.0), mode=mode)
+        assert result.gate.verdict in ("untestable", "rejected", "not needed"), result.gate
+        points = ct.world(np.array([[0, 0, 0], [20, 100, 100]]))
+        np.testing.assert_array_equal(result.mapping.ct_to_pet(points), points)

@@ -265,6 +265,7 @@ class TestCharts:
                     ("ct", "hand", "left", 0.0),
                     ("ct", "hand", "left", math.nan),
                     ("ct", "head", "midline", math.nan),
+                    ("ct", "neck", "midline", 0.0),
                     ("ct", "total", None, 2.0),
                 )
             ]
@@ -273,7 +274,7 @@ class TestCharts:
         assert heat is not None
         assert heat.rows[0][0] == "left hand"
         assert (heat.rows[0][1][0].text, heat.rows[0][1][0].detail) == ("1 / 2", "1")
-        assert heat.unseen == ["head"]
+        assert (heat.unseen, heat.spared) == (["head"], ["neck"])
         assert len(heat.rows) == 1
         assert heat_map(scores.iloc[:0]) is None
 

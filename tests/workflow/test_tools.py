@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -84,3 +85,13 @@ def test_unknown_keys_name_the_nearest(study):
     assert "exit status 1" in text
     assert "unknown key `lesions.hu_flor`. Is `lesions.hu_floor` meant?" in text
     assert "Traceback" not in text
+
+
+def test_a_pet_without_a_ct_goes_as_far_as_its_suv_image(study):
+    shutil.copytree(study.folder / "scans" / "one" / "PT", study.folder / "scans" / "pet only")
+    with open(study.folder / "config" / "scans.tsv", "a") as handle:
+        handle.write("sub-05\tses-01\tscans/pet only\tn/a\n")
+    assert study.finished("suv_images") == {"index": 1, "screen": 1, "convert": 1, "suv": 1, "suv_images": 1}
+    assert "\trefused\tno_ct\t" in (study.folder / "results" / "screening.tsv").read_text()
+    whole = study.path("sub-01_ses-01", "desc-suvbw_pet.nii.gz").read_bytes()
+    assert study.path("sub-05_ses-01", "desc-suvbw_pet.nii.gz").read_bytes() == whole

@@ -1,7 +1,5 @@
 """The skeleton: dense voxels, filled with their marrow, and told from deposits by anatomy."""
 
-from dataclasses import dataclass
-
 import cc3d
 import numpy as np
 from numpy.typing import NDArray
@@ -42,15 +40,8 @@ CALM_MM = 4.0
 WIDEST_MARROW_MM = 28.0
 """Half the width of the widest marrow space (tibial plateau 50 x 75 mm); the skull's inside is wider."""
 
-SMALLEST_BONE_ML = 0.03
-"""A sesamoid bone of the hand is 3 to 5 mm wide."""
-
-
-@dataclass(frozen=True)
-class Skull:
-    """The cranial cavity on the grid of the skeleton, all False where no head is in view."""
-
-    cavity: Mask
+CRANIUM_MM = 40.0
+"""Half the width of the cranial cavity, at least."""
 
 
 def _holes_flat(shell: Mask, axis: int) -> Mask:
@@ -130,32 +121,52 @@ def fill_marrow(dense: Mask, hu: NDArray[np.float32], grid: Grid) -> tuple[Mask,
     filled, cavity
         Bone with marrow; and the cranial cavity.
     """
-    spacing = grid.spacing
-    shell = closed(dense, MARROW_CLOSING_MM, spacing)
-    shell |= _cancellous(dense, hu, grid)
+    shell = closed(dense, MARROW_CLOSING_MM, grid.spacing) | _cancellous(dense, hu, grid)
     axial = _holes_flat(shell, 0)
     votes = axial.astype(np.uint8) + _holes_flat(shell, 1) + _holes_flat(shell, 2)
-    filled = shell.copy()
-    cavity = np.zeros_like(dense)
-    space = axial | (votes >= 2)
+    marrow, cavity = _judge(axial | (votes >= 2), votes >= 2, shell, hu, grid)
+    filled = shell | marrow
+    # Once more with wider gaps shut, for cortex that is thin as paper; the shut gaps themselves are not taken.
+    ring = closed(filled, RING_MM, grid.spacing, flat=True)
+    marrow, _ = _judge(_holes_flat(ring, 0), None, ring, hu, grid)
+    return filled | marrow, cavity
+
+
+def _judge(space: Mask, agreed: Mask | None, shell: Mask, hu: NDArray[np.float32], grid: Grid) -> tuple[Mask, Mask]:
+    """Tell marrow, and the cranial cavity, from other enclosed spaces.
+
+    Parameters
+    ----------
+    space
+        Enclosed spaces.
+    agreed
+        Where more than one plane says so; None if only axial slices were asked.
+    shell
+        What encloses them.
+    hu
+        Mean HU of the blocks.
+    grid
+        The grid.
+    """
     labels, count = cc3d.connected_components(space, connectivity=6, return_N=True)
     if count == 0:
-        return filled, cavity
+        return np.zeros_like(space), np.zeros_like(space)
+    inside = labels[space]
     radius = np.zeros(count + 1)
-    np.maximum.at(radius, labels[space], distance(space, spacing)[space])
-    size = np.bincount(labels[space], minlength=count + 1).clip(1)
-    mean = np.bincount(labels[space], weights=hu[space], minlength=count + 1) / size
-    agreed = np.bincount(labels[space], weights=votes[space] >= 2, minlength=count + 1) / size
+    np.maximum.at(radius, inside, distance(space, grid.spacing)[space])
+    size = np.bincount(inside, minlength=count + 1).clip(1)
+    mean = np.bincount(inside, weights=hu[space], minlength=count + 1) / size
+    both = np.zeros(count + 1)
+    if agreed is not None:
+        both = np.bincount(inside, weights=agreed[space], minlength=count + 1) / size
     ends, open_ends = np.zeros(count + 1), np.zeros(count + 1)
     for inner, outer in ((slice(None, -1), slice(1, None)), (slice(1, None), slice(None, -1))):
         end = space[inner] & (labels[inner] != labels[outer])
         ends += np.bincount(labels[inner][end], minlength=count + 1)
         open_ends += np.bincount(labels[inner][end & ~shell[outer]], minlength=count + 1)
-    canal = (mean > CORD_HU[0]) & (mean < CORD_HU[1]) & (agreed < 0.5) & (open_ends > 0.5 * ends)
+    canal = (mean > CORD_HU[0]) & (mean < CORD_HU[1]) & (both < 0.5) & (open_ends > 0.5 * ends)
     marrow = (radius <= WIDEST_MARROW_MM) & ~canal
     marrow[0] = False
-    filled |= marrow[labels]
-    wide = (radius > 40.0) & (mean > -50) & (mean < 100)
+    wide = (radius > CRANIUM_MM) & (mean > -50) & (mean < 100)
     wide[0] = False
-    cavity |= wide[labels]
-    return filled, cavity
+    return np.asarray(marrow[labels]), np.asarray(wide[labels])

@@ -35,7 +35,7 @@ INTERCOSTAL_MM = 4.0
 def _spine_front(bone: Mask, inside: Mask, middle: int, grid: Grid) -> NDArray[np.float64]:
     """Row of the front of the spine in every slice, smoothed along the body; nan where no spine is in view."""
     half = max(1, round(12.0 / grid.spacing[2]))
-    strip = bone[:, :, max(0, middle - half) : middle + half + 1].any(2)
+    strip = np.asarray(bone[:, :, max(0, middle - half) : middle + half + 1].any(2))
     front = np.full(bone.shape[0], np.nan)
     for z in range(bone.shape[0]):
         rows = np.flatnonzero(strip[z])

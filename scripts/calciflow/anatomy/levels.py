@@ -6,7 +6,7 @@ import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
-from calciflow.anatomy.grid import Grid, Mask
+from calciflow.anatomy.grid import Grid, Mask, apart
 
 LEVELS = ("foot", "lower_leg", "knee", "thigh", "pelvis", "abdomen", "chest", "neck", "head")
 """From the soles up."""
@@ -33,7 +33,7 @@ class Profile:
     total
         Area of all sections in cm2.
     lateral
-        Area away from the midline of sections of at least 3 cm2, in cm2: hip bones, no ribs.
+        Area more than 45 mm from the midline of sections of at least 3 cm2, in cm2: hip bones, no ribs.
     central
         Area of bone within 30 mm of the midline in cm2 (both sides).
     lung, skull
@@ -74,12 +74,13 @@ def profile(
     count = body.shape[0]
     near = aside < 110.0
     central = np.broadcast_to(aside < 30.0, body.shape)
+    lateral = np.broadcast_to(aside > 45.0, body.shape)
     numbers = np.zeros((7, count))
     sections = bone & half
     for z in range(count):
         if not sections[z].any():
             continue
-        labels, found = cc3d.connected_components(sections[z], connectivity=8, return_N=True)
+        labels = cc3d.connected_components(sections[z], connectivity=8)
         stats = cc3d.statistics(labels)
         areas = stats["voxel_counts"][1:] * cell
         keep = np.flatnonzero(areas >= 0.4)
@@ -97,7 +98,7 @@ def profile(
         numbers[4, z] = ((high.max(0) - low.min(0))[-2:] * size).max()
         numbers[5, z] = areas[keep].sum()
         large = np.concatenate([[False], areas >= 3.0])
-        numbers[6, z] = (large[labels] & ~central[z]).sum() * cell
+        numbers[6, z] = (large[labels] & lateral[z]).sum() * cell
     return Profile(
         (body & half).sum((1, 2)) * cell,
         (body & half & near).sum((1, 2)) * cell,
@@ -130,8 +131,9 @@ def costs(p: Profile) -> NDArray[np.float64]:
         "thigh": np.where((p.bones == 1) & (p.width < 60) & (p.first < 16), 0.0, 1.0),
         "pelvis": np.where((p.bones >= 2) & (p.reach > 75) & (p.area > 120), 0.2, 1.0)
         + 0.3 * ~(p.total > 8)
-        + 0.4 * (axial & (p.lateral < 2.5)),
-        "abdomen": np.where(axial & (p.area > 150), 0.3, 1.0) + 0.4 * (p.lateral > 3.5),
+        + 0.4 * (axial & (p.lateral < 6.0))
+        + 0.4 * (p.bones >= 7),
+        "abdomen": np.where(axial & (p.area > 150), 0.3, 1.0) + 0.4 * (p.lateral > 7.0),
         "chest": np.where(has_lung, 0.0, 0.9),
         "neck": np.where(axial & (p.core < 100), 0.2, 1.0),
         "head": np.where(has_skull, 0.0, 0.6) + 0.2 * (p.core > 140),
@@ -146,11 +148,25 @@ def costs(p: Profile) -> NDArray[np.float64]:
     return rows
 
 
-KNEE_MM = 62.0
-"""Half the length of the knee region: upper border of the patella to tibial tuberosity."""
+KNEE_MM, SHIN_MM = 105.0, 12.0
+"""From the widening of the tibia to the patella's upper border; and down towards the tibial tuberosity."""
+
+APEX_MM = 8.0
+"""The neck begins so far above the apex of the lungs (first rib)."""
 
 JAW_MM = 40.0
 """Jaw below the lowest slice of the cranial cavity."""
+
+
+def trunk_only(bone: Mask, body: Mask, aside: NDArray[np.float32]) -> Mask:
+    """Leave out, in slices with a spine, bones in pieces of the section that the spine is not in: arms at the sides."""
+    labels = cc3d.connected_components(apart(body), connectivity=6)[::2]
+    spine = bone & (aside < 30.0)
+    held = np.bincount(labels[spine], minlength=int(labels.max()) + 1)
+    held[0] = 0
+    axial = np.asarray(spine.any((1, 2)))
+    return bone & ((held > 0)[labels] | ~axial[:, None, None])
+
 
 SWITCH_MM = 12.0
 """A level that fits better over less than this is not entered."""
@@ -186,18 +202,24 @@ def sequence(cost: NDArray[np.float64], slice_mm: float) -> NDArray[np.int64]:
     return path
 
 
-def adjust(path: NDArray[np.int64], slice_mm: float) -> NDArray[np.int64]:
+def adjust(path: NDArray[np.int64], lung: NDArray[np.float64], slice_mm: float) -> NDArray[np.int64]:
     """Give the knee its length and the head its jaw, which the slices' own looks do not show.
 
-    The knee reaches ``KNEE_MM`` up and down from its middle; the jaw reaches ``JAW_MM`` below the cranial cavity.
+    From where the tibia widens the knee reaches ``KNEE_MM`` up and ``SHIN_MM`` down;
+    the neck begins above the lungs (``lung``: their area in each slice); the jaw reaches ``JAW_MM`` below the cranium.
     """
     out = path.copy()
     knee, neck, head = LEVELS.index("knee"), LEVELS.index("neck"), LEVELS.index("head")
     slices = np.flatnonzero(path == knee)
-    if len(slices) and slices[0] > 0 and slices[-1] < len(path) - 1:
-        middle = (slices[0] + slices[-1]) / 2.0
-        away = np.abs(np.arange(len(path)) - middle) * slice_mm
-        out[(away <= KNEE_MM) & (np.abs(path - knee) <= 1)] = knee
+    if len(slices):
+        up = slices[0] + round(KNEE_MM / slice_mm)
+        out[slices[0] : up][path[slices[0] : up] == knee + 1] = knee
+        down = max(0, slices[0] - round(SHIN_MM / slice_mm))
+        out[down : slices[0]][path[down : slices[0]] == knee - 1] = knee
+    full = np.flatnonzero(lung > 0.0)
+    if len(full) and (path >= neck).any():
+        top = full[-1] + round(APEX_MM / slice_mm)
+        out[top + 1 :][path[top + 1 :] == LEVELS.index("chest")] = neck
     slices = np.flatnonzero(path == head)
     if len(slices) and slices[0] > 0:
         low = slices[0] - round(JAW_MM / slice_mm)

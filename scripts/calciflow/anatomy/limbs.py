@@ -265,8 +265,6 @@ def _from_side(
     to_tip = length - way
     hand = (1.0 - WRIST) * REACH_MM + WRIST_MM
     segments = np.full(len(members), ARM_SEGMENTS.index("forearm"))
-    if length > 0.6 * REACH_MM:
-        segments[way < 0.5 * ELBOW_MM] = ARM_SEGMENTS.index("elbow")
     segments[to_tip < hand] = ARM_SEGMENTS.index("hand")
     segments[to_tip < (1.0 - KNUCKLES) * REACH_MM] = ARM_SEGMENTS.index("fingers")
     joints = {}
@@ -287,8 +285,7 @@ def _split(
     nodes: NDArray[np.int64],
     grid: Grid,
 ) -> Arm:
-    """Cut an arm into segments by its length and by where its bones are widest."""
-    step = np.array(grid.spacing)
+    """Cut an arm into segments by its length and by where its bones are stoutest."""
     length = float(way[tip])
     path = [tip]
     while path[-1] != gate and previous[path[-1]] >= 0:

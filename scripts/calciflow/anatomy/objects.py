@@ -14,8 +14,11 @@ from scipy.sparse import csgraph
 
 from calciflow.anatomy.grid import Grid, Mask, distance
 
-CORE_HU = 320.0
-"""A core is denser than what partial volume leaves in a gap between two dense objects."""
+CORE_HU = (650.0, 480.0, 320.0)
+"""Levels at which cores are sought, from the top: of two dense objects that blur into each other the valley counts."""
+
+GROWTH = 5
+"""Blocks by which a core grows before what is left becomes an object of its own."""
 
 BROAD = 0.22
 """Share of the smaller object's surface beyond which a contact is no neck."""
@@ -39,29 +42,35 @@ def split(hu: NDArray[np.float32], dense: Mask) -> tuple[Labels, int]:
     labels, count
         0 is not dense.
     """
-    core = dense & (hu > CORE_HU)
-    labels, count = cc3d.connected_components(core, connectivity=6, return_N=True, out_dtype=np.uint32)
-    labels = labels.astype(np.int32)
-    places = np.flatnonzero(dense & ~core)
+    labels = np.zeros(dense.shape, np.int32)
+    count = 0
+    for level in (*CORE_HU, -np.inf):
+        region = dense & (hu > level)
+        if count:
+            _grow(labels, region)
+        rest = region & (labels == 0)
+        more, extra = cc3d.connected_components(rest, connectivity=6, return_N=True)
+        labels[rest] = more[rest].astype(np.int32) + count
+        count += extra
+    return _join(labels, count)
+
+
+def _grow(labels: Labels, region: Mask) -> None:
+    """Grow labels in place into the free blocks of a region, by face neighbours."""
     flat = labels.reshape(-1)
-    shape = dense.shape
+    shape = labels.shape
+    places = np.flatnonzero(region & (labels == 0))
     offsets = (1, -1, shape[2], -shape[2], shape[1] * shape[2], -shape[1] * shape[2])
-    size = flat.size
-    for _ in range(4):
+    for _ in range(GROWTH):
         if len(places) == 0:
-            break
-        found = np.zeros(len(places), np.int32)
+            return
+        reached = np.zeros(len(places), np.int32)
         for offset in offsets:
             neighbour = places + offset
-            valid = (neighbour >= 0) & (neighbour < size) & (found == 0)
-            found[valid] = flat[neighbour[valid]]
-        flat[places[found > 0]] = found[found > 0]
-        places = places[found == 0]
-    rest = np.zeros(shape, bool)
-    rest.reshape(-1)[places] = True
-    more, extra = cc3d.connected_components(rest, connectivity=6, return_N=True)
-    labels[rest] = more[rest].astype(np.int32) + count
-    return _join(labels, count + extra)
+            valid = (neighbour >= 0) & (neighbour < flat.size) & (reached == 0)
+            reached[valid] = flat[neighbour[valid]]
+        flat[places[reached > 0]] = reached[reached > 0]
+        places = places[reached == 0]
 
 
 def _contacts(labels: Labels, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], Floats]:
@@ -106,7 +115,7 @@ def _join(labels: Labels, count: int) -> tuple[Labels, int]:
         first, second = part[first], part[second]
         inner = first == second
         lost = np.bincount(first[inner], weights=2.0 * faces[inner], minlength=count + 1)
-        surface = np.bincount(part, weights=surface, minlength=count + 1) - lost
+        surface = (np.bincount(part, weights=surface, minlength=count + 1) - lost).astype(np.float64)
         keys = np.minimum(first, second)[~inner] * (count + 1) + np.maximum(first, second)[~inner]
         unique, back = np.unique(keys, return_inverse=True)
         faces = np.bincount(back, weights=faces[~inner], minlength=len(unique)).astype(np.int64)
@@ -118,8 +127,10 @@ def _join(labels: Labels, count: int) -> tuple[Labels, int]:
     return rank[labels], int(rank.max())
 
 
-def faces_into(labels: Labels, count: int, target: Mask) -> tuple[Floats, Floats]:
-    """Count each object's outer faces, and those of them that look into ``target``."""
+def faces_into(labels: Labels, count: int, target: Mask, grid: Grid) -> tuple[Floats, Floats]:
+    """Measure each object's surface in mm2, and the part of it that looks into ``target``."""
+    z, y, x = grid.spacing
+    areas = (y * x, z * x, z * y)
     total, into = np.zeros(count + 1), np.zeros(count + 1)
     for axis in range(3):
         low = tuple(slice(None, -1) if a == axis else slice(None) for a in range(3))
@@ -128,8 +139,8 @@ def faces_into(labels: Labels, count: int, target: Mask) -> tuple[Floats, Floats
             a = labels[inner]
             face = (a > 0) & (a != labels[outer])
             a = a[face]
-            total += np.bincount(a, minlength=count + 1)
-            into += np.bincount(a[target[outer][face]], minlength=count + 1)
+            total += areas[axis] * np.bincount(a, minlength=count + 1)
+            into += areas[axis] * np.bincount(a[target[outer][face]], minlength=count + 1)
     return total, into
 
 

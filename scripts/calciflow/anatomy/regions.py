@@ -34,6 +34,9 @@ LEVEL_RADIUS_MM = {
 }
 """The same for the levels of trunk and legs."""
 
+NECK_MM = 90.0
+"""Half the width of a stout neck."""
+
 GROIN_MM, GROIN_SLOPE, GROIN_RISE_MM = 50.0, 0.35, 45.0
 """The groin begins so far from the midline, rises so steeply, and so far."""
 
@@ -82,6 +85,9 @@ def assign(
         widths = np.array([LEVEL_RADIUS_MM[name] for name in LEVELS], np.float32)
         out += half * table[levels[side]][:, None, None]
         radius += half * widths[levels[side]][:, None, None]
+    for side in ("left", "right"):
+        # At the level of the neck, what lies farther aside is the slope of the shoulder.
+        out[(out == region_label("neck", side)) & (aside > NECK_MM)] = region_label("chest", side)
     _split_groin(out, levels, aside, grid)
     rest = bone.copy()
     for _, arm in arms:

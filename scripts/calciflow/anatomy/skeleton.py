@@ -30,8 +30,8 @@ STANDS_OUT = 0.7
 SOLID_HU = -25.0
 """Core less shell above which an object is solid."""
 
-NECK = 0.1
-"""Of an object too thin to have a core: share of its surface that touches other dense objects."""
+NECK = 0.6
+"""Area of contact with other dense objects over an object's mean cross-section, below which it is a neck."""
 
 LARGE_ML = 150.0
 """No deposit reported so far was larger and had the build of a bone; saves describing femora."""
@@ -133,12 +133,13 @@ def find_skeleton(hu: NDArray[np.float32], body: Mask, skin_depth: NDArray[np.fl
     labels, count = split(hu, dense)
     volume = np.bincount(labels.ravel(), minlength=count + 1) * grid.block_ml
     boxes = cc3d.statistics(labels.view(np.uint32))["bounding_boxes"]
-    margin = tuple(max(2, round(16.0 / step)) for step in grid.spacing)
+    z, y, x = (max(2, round(16.0 / step)) for step in grid.spacing)
+    margin = (z, y, x)
     sure = volume > LARGE_ML
     sure[0] = False
     shapes: dict[int, Shape] = {}
     odds = np.full(count + 1, -9.0)
-    for label in np.flatnonzero((volume >= SMALLEST_ML) & ~sure):
+    for label in np.flatnonzero((volume >= SMALLEST_ML) & ~sure).tolist():
         if label == 0:
             continue
         box = _box(boxes[label], hu.shape, margin)
@@ -148,17 +149,19 @@ def find_skeleton(hu: NDArray[np.float32], body: Mask, skin_depth: NDArray[np.fl
         odds[label] = build_odds(shapes[label], cut)
     sure |= odds >= ANCHOR_ODDS
     # What touches the sure skeleton takes part in closing its cortex, and is bone unless most of it stands out.
-    total, into = faces_into(labels, count, labels > 0)
-    neck = into / np.maximum(total, 1)
+    total, into = faces_into(labels, count, labels > 0, grid)
+    neck = into
     tied = _tied(labels, sure, into)
     filled, skull = fill_marrow((sure | tied)[labels], hu, grid)
-    total, into = faces_into(labels, count, filled)
+    total, into = faces_into(labels, count, filled, grid)
     share = into / np.maximum(total, 1)
     inside = np.bincount(labels[filled], minlength=count + 1) / np.maximum(np.bincount(labels.ravel()), 1)
-    solid = neck < NECK
+    solid = np.zeros(count + 1, bool)
     for label, shape in shapes.items():
-        if np.isfinite(shape.contrast_hu):
-            solid[label] = shape.contrast_hu > SOLID_HU
+        # A piece of a bone is joined over its whole section, a deposit over less.
+        section = 1000.0 * shape.volume_ml / shape.length_mm
+        dense_core = not np.isfinite(shape.contrast_hu) or shape.contrast_hu > SOLID_HU
+        solid[label] = dense_core and neck[label] < NECK * section
     sure |= (inside > ENCLOSED) & ~(tied & (share < 1.0 - STANDS_OUT) & solid)
     sure[0] = False
     bone = filled & (sure[labels] | (labels == 0))
@@ -180,9 +183,7 @@ def find_skeleton(hu: NDArray[np.float32], body: Mask, skin_depth: NDArray[np.fl
         contact = float((rim & near).sum() / max(1, rim.sum()))
         gap = float(away[own].min()) if near.any() else 15.0
         points = np.argwhere(own).mean(0) + [part.start for part in box]
-        candidates.append(
-            Candidate(int(label), shape, float(odds[label]), min(gap, 15.0), contact, tuple(points.tolist()))
-        )
+        candidates.append(Candidate(label, shape, float(odds[label]), min(gap, 15.0), contact, tuple(points.tolist())))
     return Finding(bone, skull, rest, candidates)
 
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.stats import norm
 
+from calciflow.deposits.reference import DEFAULT_NOISE_HU, MAD_TO_SD
 from calciflow.images import Volume
-from calciflow.labels import TISSUES
 from calciflow.measure.boxes import Box, Spacing, box_of, dilate_voxels, distance_to, grow, inside, offset, widen
 from calciflow.measure.density import (
     FWHM_PER_SIGMA,
@@ -21,7 +21,6 @@ from calciflow.measure.density import (
     plateau,
     smoothed,
 )
-from calciflow.deposits.reference import MAD_TO_SD
 
 MARGIN_MM = 12.0
 """Surroundings of a candidate that its background is taken from."""
@@ -31,6 +30,9 @@ CLEAR_MM = 1.5
 
 FALSE_PER_SCAN = 0.05
 """Noise maxima that a scan is allowed to pass, on average."""
+
+LEAST_PLAIN = 30
+"""Voxels of a tissue that its own background takes; with fewer, all tissues around are averaged."""
 
 BULGE_VOXELS = 4
 _CUBE = np.ones((3, 3, 3), bool)
@@ -143,7 +145,7 @@ def find_deposits(
         if not stands_out(hu[box], seed, skeleton[box], rim[box]):
             dropped["edge of bone"] += 1
             continue
-        cut = _delimit(hu[box], seed, others, labels[box] > 0, skeleton[box], rim[box], spacing, rules)
+        cut = _delimit(hu[box], seed, others, labels[box], skeleton[box], rim[box], spacing, rules)
         if cut is None or cut[1] < least_z:
             dropped["noise"] += 1
             continue
@@ -161,7 +163,7 @@ def find_deposits(
         if not mask.any():
             continue
         others = painted[box] & ~mask
-        deposit = _measure(hu[box], mask, others, labels[box] > 0, skeleton[box], rim[box], spacing, rules)
+        deposit = _measure(hu[box], mask, others, labels[box], skeleton[box], rim[box], spacing, rules)
         if max(deposit.density.volume_ml, float(mask.sum()) * ct.voxel_ml) < rules.min_volume_ml:
             dropped["too small"] += 1
             continue
@@ -228,16 +230,26 @@ def _components(
 def _surroundings(
     hu: NDArray[np.int16],
     over: NDArray[np.bool_],
-    body: NDArray[np.bool_],
+    labels: NDArray[np.uint8],
     rim: NDArray[np.bool_],
     spacing: Spacing,
     rules: CtRules,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
-    """HU as float, contrast over the local background, and the voxels that the background was taken from."""
+    """HU as float, contrast over the local background, and the voxels that the background was taken from.
+
+    A voxel's background is that of its own tissue nearby: a deposit that fills a thin layer of fat stands in fat,
+    although skin and muscle are as near.
+    """
     values = hu.astype(np.float32)
     clear = FWHM_PER_SIGMA * max(rules.blur_mm[1:]) + CLEAR_MM
-    plain = body & ~rim & ~widen(over, max(clear, 1.1 * spacing[0]), spacing) & (hu > -300) & (hu < 250)
-    background = local_background(values, plain, spacing)
+    body = labels > 0
+    near = widen(over, max(clear, 1.1 * spacing[0]), spacing)
+    plain = body & ~rim & ~near & (hu > -300) & (hu < 250)
+    kinds = [int(kind) for kind in np.unique(labels[near & body]) if (plain & (labels == kind)).sum() >= LEAST_PLAIN]
+    background = local_background(values, plain, spacing) if len(kinds) != 1 else np.empty(hu.shape, np.float32)
+    for kind in kinds:
+        own = local_background(values, plain & (labels == kind), spacing)
+        background = own if len(kinds) == 1 else np.where(labels == kind, own, background)
     return values, values - background, plain
 
 
@@ -245,23 +257,19 @@ def _delimit(
     hu: NDArray[np.int16],
     seed: NDArray[np.bool_],
     others: NDArray[np.bool_],
-    body: NDArray[np.bool_],
+    labels: NDArray[np.uint8],
     skeleton: NDArray[np.bool_],
     rim: NDArray[np.bool_],
     spacing: Spacing,
     rules: CtRules,
 ) -> tuple[NDArray[np.bool_], float] | None:
     """Half-maximum mask of a seed and its significance; None if nothing is left."""
-    values, contrast, plain = _surroundings(hu, seed | others, body, rim, spacing, rules)
+    _, contrast, plain = _surroundings(hu, seed | others, labels, rim, spacing, rules)
     smooth = smoothed(contrast)
-    if plain.sum() > 30:
-        noise = float(MAD_TO_SD * np.median(np.abs(smooth[plain] - np.median(smooth[plain]))))
-    else:
-        noise = 10.0
-    significance = float(smooth[seed].max()) / max(noise, 1.0)
+    significance = float(smooth[seed].max()) / _noise(smooth, plain)
     level = plateau(contrast, seed, spacing, rules.blur_mm)
     reach = FWHM_PER_SIGMA * max(rules.blur_mm[1:])
-    near = widen(seed, max(reach, 1.01 * spacing[0]), spacing) & body & ~skeleton
+    near = widen(seed, max(reach, 1.01 * spacing[0]), spacing) & (labels > 0) & ~skeleton
     # In bone's rim a voxel is bright by bone: there the deposit keeps only what touches its own seed.
     near &= ~rim | _nearer(seed, skeleton, rim, spacing)
     mask = near & np.isfinite(level) & (level > 0) & (contrast >= 0.5 * level)
@@ -270,6 +278,14 @@ def _delimit(
     parts = cc3d.connected_components(np.ascontiguousarray(mask), connectivity=26)
     kept = np.isin(parts, np.unique(parts[mask & seed])) & mask
     return (kept, significance) if kept.any() else None
+
+
+def _noise(smooth: NDArray[np.float32], plain: NDArray[np.bool_]) -> float:
+    """Robust spread of plain tissue in a smoothed crop, HU; at least 1."""
+    if plain.sum() < LEAST_PLAIN:
+        return DEFAULT_NOISE_HU / 2.0
+    values = smooth[plain]
+    return max(float(MAD_TO_SD * np.median(np.abs(values - np.median(values)))), 1.0)
 
 
 def _nearer(
@@ -287,20 +303,19 @@ def _measure(
     hu: NDArray[np.int16],
     mask: NDArray[np.bool_],
     others: NDArray[np.bool_],
-    body: NDArray[np.bool_],
+    labels: NDArray[np.uint8],
     skeleton: NDArray[np.bool_],
     rim: NDArray[np.bool_],
     spacing: Spacing,
     rules: CtRules,
 ) -> Deposit:
     """Measure a deposit in its crop; box and peak still count from the crop."""
-    values, contrast, plain = _surroundings(hu, mask | others, body, rim, spacing, rules)
-    territory = body & ~skeleton & (~rim | mask | _nearer(mask, skeleton, rim, spacing))
+    values, contrast, plain = _surroundings(hu, mask | others, labels, rim, spacing, rules)
+    territory = (labels > 0) & ~skeleton & (~rim | mask | _nearer(mask, skeleton, rim, spacing))
     if others.any():
         territory &= distance_to(mask, spacing) <= distance_to(others, spacing)
     density = measure_density(values, mask, contrast, territory, spacing, rules.blur_mm)
     smooth = smoothed(contrast)
-    noise = float(MAD_TO_SD * np.median(np.abs(smooth[plain] - np.median(smooth[plain])))) if plain.any() else 10.0
     highest = np.argwhere(mask & (hu == hu[mask].max()))[0]
     counted = widen(mask, 1.01 * spacing[2], spacing) & territory
     return Deposit(
@@ -310,5 +325,5 @@ def _measure(
         density=density,
         agatston=agatston(values, counted, spacing),
         peak=(int(highest[0]), int(highest[1]), int(highest[2])),
-        significance=float(smooth[mask].max()) / max(noise, 1.0),
+        significance=float(smooth[mask].max()) / _noise(smooth, plain),
     )

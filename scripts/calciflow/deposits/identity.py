@@ -10,8 +10,8 @@ OFFSET = 0.137
 def lesion_uid(scan: str, modality: str, point_mm: tuple[float, float, float]) -> str:
     """Short name made of the scan and the place of the lesion's highest voxel.
 
-    The highest voxel stays while thresholds, sizes and the lesion's neighbours change, and its place in mm stays while the
-    image is cropped.
+    The highest voxel stays while thresholds, sizes and the lesion's neighbours change, and its place in mm stays
+    while the image is cropped.
 
     Parameters
     ----------

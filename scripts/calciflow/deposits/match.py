@@ -62,8 +62,8 @@ def match(
 
     Notes
     -----
-    A focus matches a deposit if one of its voxels lies within ``reach_mm`` of the deposit, or if the deposit lies in its
-    basin where uptake is at least half as high as nearby.
+    A focus matches a deposit if one of its voxels lies within ``reach_mm`` of the deposit, or if the deposit lies
+    in its basin where uptake is at least half as high as nearby.
     """
     step = np.array(spacing)
     reach = reach_mm(tolerance_mm, fwhm_mm)
@@ -110,9 +110,9 @@ def _in_skirt(
 ) -> list[tuple[int, NDArray[np.int64]]]:
     """Deposits in the wider basin of a focus, outside its half height, that have uptake of their own there.
 
-    A fleck of calcium in a large avid mass lies in its basin, but a cold one beside a hot focus does as well. The uptake
-    is the deposit's if at the deposit it reaches half of the highest within reach: on the slope of a neighbour it does
-    not.
+    A fleck of calcium in a large avid mass lies in its basin, but a cold one beside a hot focus does as well. The
+    uptake is the deposit's if at the deposit it reaches half of the highest within reach: on the slope of a
+    neighbour it does not.
     """
     places = focus.basin * step
     near = _distances(trees, places, reach)

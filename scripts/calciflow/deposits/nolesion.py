@@ -22,7 +22,8 @@ BLOOD_RATIO = 1.6
 """A vessel shows up to about the blood pool's uptake, and noise on top."""
 
 VESSEL_MM = (9.0, 18.0)
-"""Distances from a focus within which a vessel goes on; a focus of its own has faded there, two widths of the blur off."""
+"""Distances from a focus within which a vessel goes on; a focus of its own has faded there, two widths of the blur
+off."""
 
 VESSEL_SHARE = 0.45
 
@@ -64,9 +65,13 @@ def around(mask: NDArray[np.bool_], spacing: Spacing, mm: float = SHELL_MM) -> N
 
 
 def judge_deposit(
-    deposit: Deposit, hu: NDArray[np.int16], tissues: NDArray[np.uint8], regions: NDArray[np.uint8], metal: Mapping[str, NDArray[np.float64]],
+    deposit: Deposit,
+    hu: NDArray[np.int16],
+    tissues: NDArray[np.uint8],
+    regions: NDArray[np.uint8],
+    metal: Mapping[str, NDArray[np.float64]],
     spacing: Spacing,
-) -> Verdict:  # fmt: skip
+) -> Verdict:
     """Tell whether a CT deposit is a lesion.
 
     The rules, in order: metal (density), streaks of metal (thin and in its slices), teeth (dense, in the head, at
@@ -99,10 +104,10 @@ def judge_deposit(
     return Verdict(None, tuple(flags))
 
 
-def beside_gas(
-    deposit: Deposit, hu: NDArray[np.int16], labels: NDArray[np.uint8], spacing: Spacing
-) -> bool:
-    """Whether gas lies beside a deposit deep in the trunk, as beside what fills bowel; for maps that know no bowel there.
+def beside_gas(deposit: Deposit, hu: NDArray[np.int16], labels: NDArray[np.uint8], spacing: Spacing) -> bool:
+    """Whether gas lies beside a deposit deep in the trunk, as beside what fills bowel.
+
+    For tissue maps that know no bowel there.
 
     At least ``GAS_ML`` of gas inside the body within ``GAS_MM``, and no outside within that distance.
     """
@@ -148,9 +153,9 @@ def _near_metal(deposit: Deposit, metal: Mapping[str, NDArray[np.float64]], spac
 def in_vessel(focus: Focus, scene: PetScene) -> bool:
     """Whether uptake goes on from a focus to both sides: it is part of a tube.
 
-    In the filtered image, the shell between ``VESSEL_MM`` around the peak must hold ``VESSEL_SHARE`` of the peak's excess in
-    two opposite directions (more than 120 degrees apart), as a vessel's blood does and a focus does not. A side that
-    the image cuts off counts as going on.
+    In the filtered image, the shell between ``VESSEL_MM`` around the peak must hold ``VESSEL_SHARE`` of the peak's
+    excess in two opposite directions (more than 120 degrees apart), as a vessel's blood does and a focus does not.
+    A side that the image cuts off counts as going on.
     """
     spacing = np.array(scene.suv.spacing)
     reach = np.ceil(VESSEL_MM[1] / spacing).astype(int)

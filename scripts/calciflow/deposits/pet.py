@@ -78,8 +78,9 @@ class PetRules:
 def needed_excess(scene: PetScene, rules: PetRules) -> NDArray[np.float32]:
     """Filtered excess that a focus must exceed, SUV.
 
-    The larger of ``z`` times the filtered noise and the least rise (a share of the blood pool's uptake), plus the doubt of
-    the predicted spill: ``SPILL_DOUBT`` of it, and what half the registration's tolerance would shift of it.
+    The larger of ``z`` times the filtered noise and the least rise (a share of the blood pool's uptake), plus the
+    doubt of the predicted spill: ``SPILL_DOUBT`` of it, and what half the registration's tolerance would shift of
+    it.
     """
     spill = scene.spill.bone + scene.spill.organs
     slope = np.zeros(spill.shape, np.float32)
@@ -140,9 +141,9 @@ def half_height(focus: Focus, filtered: NDArray[np.float32]) -> int:
 def split(height: NDArray[np.float32], noise: NDArray[np.float32]) -> list[NDArray[np.int64]]:
     """Split a component into the basins of its maxima, in falling order of height.
 
-    Voxels are taken from the highest down; one without a taken neighbour starts a basin, one between two basins joins
-    them unless it lies below ``SADDLE`` of the lower maximum and ``PROMINENCE`` times the noise below it. Minus infinity
-    is outside.
+    Voxels are taken from the highest down; one without a taken neighbour starts a basin, one between two basins
+    joins them unless it lies below ``SADDLE`` of the lower maximum and ``PROMINENCE`` times the noise below it.
+    Minus infinity is outside.
 
     Returns
     -------
@@ -178,7 +179,7 @@ def split(height: NDArray[np.float32], noise: NDArray[np.float32]) -> list[NDArr
         best = max(near, key=lambda label: (tops[label], -label))
         owner[z, y, x] = best
         for label in near:
-            if label != best and value >= SADDLE * tops[label]:
+            if label != best and value >= min(SADDLE * tops[label], tops[label] - PROMINENCE * local):
                 parents[label] = best
     roots = np.array([root(int(owner[tuple(p + 1)])) for p in places])
     ranks = sorted(set(roots.tolist()), key=lambda label: (-tops[label], label))

@@ -33,7 +33,7 @@ def kvp_threshold(hu_floor: float, kvp: float | None) -> float:
     """HU threshold at another tube voltage that means the same calcium; never below ``hu_floor``.
 
     Calcium's contrast over soft tissue goes with about 1 / kVp: 130 HU at 120 kVp becomes 146 HU at 100 kVp, where
-    Nakazato et al. 2009 (doi 10.1016/j.jcct.2009.09.003) found 147.
+    Nakazato et al. 2009 (J Cardiovasc Comput Tomogr 3:394) found 147.
     """
     if not kvp or not 60 <= kvp <= 160:
         return hu_floor
@@ -65,7 +65,8 @@ def slice_noise(ct: NDArray[np.int16], tissues: NDArray[np.uint8], fallback: flo
 def ct_blur(ct: Volume, tissues: NDArray[np.uint8], slice_mm: float | None) -> tuple[float, float, float]:
     """Blur of the CT along the array's axes, standard deviations in mm: kernel, voxel and slice together.
 
-    In the slice: from the median steepness of the edge from air to skin. Along the axis: a box of the slice's thickness.
+    In the slice: from the median steepness of the edge from air to skin. Along the axis: a box of the slice's
+    thickness.
     """
     step = float(np.mean(ct.spacing[1:]))
     thickness = max(slice_mm or 0.0, ct.spacing[0])

@@ -142,7 +142,8 @@ def _lesion(index: int | None, deposit: Deposit | None, own: list[Part], facts: 
         centre = facts.ct.world(deposit.voxels).mean(axis=0)
     else:
         mask, box = None, None
-        assert voxels is not None and facts.scene is not None
+        assert voxels is not None
+        assert facts.scene is not None
         centre = facts.mapping.pet_to_ct(_weighted_centre(voxels, facts.scene))[0]
     return Lesion(index, voxels, foci, centre, mask, box, pet_mask, pet_box)
 
@@ -155,7 +156,7 @@ def _weighted_centre(voxels: NDArray[np.int64], scene: PetScene) -> NDArray[np.f
 
 
 def on_ct(voxels: NDArray[np.int64], scene: PetScene, facts: Facts) -> tuple[NDArray[np.bool_] | None, Box | None]:
-    """PET voxels on the CT's grid: where their mask, interpolated, reaches one half, inside the body and not in bone."""
+    """PET voxels on the CT's grid: where their interpolated mask reaches one half, in the body and not in bone."""
     low, high = voxels.min(axis=0) - 1, voxels.max(axis=0) + 2
     grid = np.zeros(high - low, np.float32)
     grid[tuple((voxels - low).T)] = 1.0

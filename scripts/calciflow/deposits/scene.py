@@ -81,7 +81,7 @@ def lattice(volume: Volume) -> NDArray[np.float64]:
 def block_shares(
     labels: NDArray[np.uint8], wanted: tuple[int, ...], factors: tuple[int, int, int]
 ) -> NDArray[np.uint8]:
-    """Share (0 to 255) of some labels in blocks of ``factors`` voxels; a last incomplete block is filled by its edge."""
+    """Share (0 to 255) of some labels in blocks of ``factors`` voxels; the last ones may be incomplete."""
     table = np.zeros(256, np.uint8)
     table[list(wanted)] = 1
     padding = [(0, -size % factor) for size, factor in zip(labels.shape, factors, strict=True)]
@@ -95,7 +95,7 @@ def block_shares(
         kind = np.uint8 if int(np.prod(factors)) < 256 else np.uint16
         summed = parts[0].astype(kind)
         for part in parts[1:]:
-            summed += part
+            summed = summed + part
         total = summed
     counts = np.ones(total.shape, np.float32)
     for axis, factor in enumerate(factors):
@@ -219,8 +219,7 @@ def build_scene(
     # Lesions are no background: a large one would otherwise hide itself in its own block.
     if quiet.any():
         quiet = quiet & (rest < QUIET_RATIO * max(float(np.median(rest[quiet])), 0.1))
-    uptakes = normal_uptake(
-        image, np.where(quiet, shares["muscle"], 0), np.where(quiet, soft, 0), chest, spacing)
+    uptakes = normal_uptake(image, np.where(quiet, shares["muscle"], 0), np.where(quiet, soft, 0), chest, spacing)
     background = block_percentile(rest, quiet, spacing, 40.0)
     background = np.clip(np.nan_to_num(background, nan=0.5 * uptakes.reference), 0.0, uptakes.reference)
     background = (background * shares["body"]).astype(np.float32)
@@ -248,8 +247,8 @@ def detection_image(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Smooth by the detecting filter, and what of it varies faster than the next wider filter lets through.
 
-    The first is where foci are looked for. The second holds its noise, and the texture of normal tissue that competes with
-    foci, but not the slow change of the background.
+    The first is where foci are looked for. The second holds its noise, and the texture of normal tissue that
+    competes with foci, but not the slow change of the background.
     """
     sigma_mm = FILTER * fwhm_mm / FWHM_PER_SIGMA
     narrow = ndimage.gaussian_filter(rest, [sigma_mm / step for step in spacing], mode="nearest", truncate=3.0)
@@ -270,7 +269,8 @@ def slice_tails(values: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArra
             middle, high = np.percentile(plane[inner], [50, 95])
             spread = MAD_TO_SD * float(np.median(np.abs(plane[inner] - middle)))
             tails[index] = np.clip((high - middle) / 1.645 / max(spread, 1e-6), 1.0, 4.0)
-    return tails[:, None, None]
+    column: NDArray[np.float32] = tails.reshape(-1, 1, 1)
+    return column
 
 
 def local_spread(values: NDArray[np.float32], valid: NDArray[np.bool_], spacing: Spacing) -> NDArray[np.float32]:
@@ -340,9 +340,9 @@ def _chest_share(
 
 
 def pet_fraction(regions: NDArray[np.uint8], ct: Volume, suv: Volume, mapping: Mapping) -> dict[str, float]:
-    """Share of each region's voxels in the CT that the PET covers, ``{"left hand": 0..1}``; absent regions are left out.
+    """Share of each region's voxels in the CT that the PET covers, ``{"left hand": 0..1}``.
 
-    Every fourth voxel along each axis is looked up.
+    Voxels some 4 mm apart are looked up; regions that the CT does not show are left out.
     """
     step = (max(1, round(4 / ct.spacing[0])), max(1, round(4 / ct.spacing[1])), max(1, round(4 / ct.spacing[2])))
     thin = regions[:: step[0], :: step[1], :: step[2]]
@@ -351,12 +351,12 @@ def pet_fraction(regions: NDArray[np.uint8], ct: Volume, suv: Volume, mapping: M
         return {}
     labels = thin[tuple(places.T)]
     index = suv.index(mapping.ct_to_pet(ct.world(places * np.array(step))))
-    seen = ((index >= -0.5) & (index <= np.array(suv.array.shape) - 0.5)).all(axis=1)
+    within = (index >= -0.5) & (index <= np.array(suv.array.shape) - 0.5)
+    seen: NDArray[np.bool_] = np.all(within, axis=1)
     result = {}
     for region in REGIONS:
         for side in ("left", "right"):
-            own = labels == region_label(region, side)
+            own = np.asarray(labels == region_label(region, side))
             if own.any():
                 result[f"{side} {region}"] = float(seen[own].mean())
     return result
-

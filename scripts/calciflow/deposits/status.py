@@ -186,7 +186,7 @@ def _thin(points: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _bone_fraction(result: Amplitude, found: list[Part], scene: PetScene) -> float:
-    """Share of the uptake at the deposit that bone's spill explains: of its focus if it has one, else of its footprint."""
+    """Share of the uptake at the deposit, in its focus if it has one, that bone's spill explains."""
     if found:
         where = tuple(np.concatenate([part.voxels for part in found]).T)
         total = float(np.maximum(scene.suv.array[where], 0).sum(dtype=np.float64))

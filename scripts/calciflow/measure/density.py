@@ -59,7 +59,7 @@ def sphere_peak(radius_mm: float, sigma_mm: float) -> float:
     """Centre value of a unit sphere blurred by an isotropic Gaussian.
 
     erf(q) - 2/sqrt(pi) q exp(-q^2) with q = r / (sqrt 2 sigma): the integral of the Gaussian over the sphere
-    (Kessler et al. 1984, doi 10.1097/00004728-198406000-00028).
+    (Kessler et al. 1984, J Comput Assist Tomogr 8:514).
     """
     q = radius_mm / (np.sqrt(2.0) * sigma_mm)
     return float(erf(q) - 2.0 / np.sqrt(np.pi) * q * np.exp(-q * q))
@@ -69,8 +69,9 @@ def unblurred_volume(apparent_ml: float, sigma_mm: float) -> float:
     """Volume of the sphere whose mass over its blurred peak is ``apparent_ml``.
 
     A deposit smaller than the blur never reaches its own density, so its mass divided by its peak gives too much
-    volume. For a sphere, mass / peak = (4/3 pi r^3) / sphere_peak(r) grows with r: solved for r. What is much larger than
-    the blur stays as it is; below the volume of the blur itself nothing can be told and the smallest answer is given.
+    volume. For a sphere, mass / peak = (4/3 pi r^3) / sphere_peak(r) grows with r: solved for r. What is much
+    larger than the blur stays as it is; below the volume of the blur itself nothing can be told and the smallest
+    answer is given.
 
     Parameters
     ----------
@@ -87,10 +88,7 @@ def unblurred_volume(apparent_ml: float, sigma_mm: float) -> float:
 
     small = 0.3 * sigma_mm
     large = 2.0 * (3.0 * 1000.0 * apparent_ml / (4.0 * np.pi)) ** (1.0 / 3.0) + small
-    if surplus(small) >= 0:
-        radius = small
-    else:
-        radius = float(brentq(surplus, small, large, xtol=1e-4))
+    radius = small if surplus(small) >= 0 else float(brentq(surplus, small, large, xtol=1e-4))
     return float(4.0 / 3.0 * np.pi * radius**3 / 1000.0)
 
 

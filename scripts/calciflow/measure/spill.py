@@ -52,10 +52,10 @@ def predict_spill(
 ) -> Spill:
     """Predict what bone and hot organs alone would show on this PET.
 
-    The image is taken as the blur of three tissues: bone, organs, and soft tissue between. Their uptakes are found by
-    Richardson-Lucy iteration (Richardson 1972, doi 10.1364/JOSA.62.000055; Lucy 1974, doi 10.1086/111605) from the CT's
-    tissue shares, each tissue correcting its own uptake; bone's is averaged along the bone, so that uptake beside a bone
-    is not bone's. What bone and organs hold is blurred again.
+    The image is taken as the blur of three tissues: bone, organs, and soft tissue between. Their uptakes are found
+    by Richardson-Lucy iteration (Richardson 1972, doi 10.1364/JOSA.62.000055; Lucy 1974, doi 10.1086/111605) from
+    the CT's tissue shares, each tissue correcting its own uptake; bone's is averaged along the bone, so that uptake
+    beside a bone is not bone's. What bone and organs hold is blurred again.
 
     Parameters
     ----------
@@ -68,7 +68,8 @@ def predict_spill(
 
     Notes
     -----
-    Rousset et al. 1998 (geometric transfer matrix) solve the same mixture per region; here the uptake may vary along it.
+    Rousset et al. 1998 (geometric transfer matrix) solve the same mixture per region; here the uptake may vary
+    along it.
     """
     image = np.maximum(suv, 0).astype(np.float32)
     soft = np.clip(1.0 - bone - organs, 0.0, 1.0).astype(np.float32)

@@ -1,6 +1,7 @@
 """SUVmax, SUVmean, SUVpeak in two definitions, and total uptake of a focus on the PET grid."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +10,8 @@ from scipy import ndimage
 from calciflow.measure.boxes import Spacing
 
 PEAK_RADIUS_MM = (3000.0 / (4.0 * np.pi)) ** (1.0 / 3.0)
-"""Radius of a sphere of 1 cm3, 6.2 mm: the neighbourhood of SUVpeak (Wahl et al. 2009, doi 10.2967/jnumed.108.057307)."""
+"""Radius of a sphere of 1 cm3, 6.2 mm: the neighbourhood of SUVpeak (Wahl et al. 2009, doi
+10.2967/jnumed.108.057307)."""
 
 PERCIST_SUBVOXELS = 5
 """Points a side in which a voxel is divided to find what share of it lies in the sphere."""
@@ -29,6 +31,7 @@ class Uptake:
     tlf: float
 
 
+@lru_cache(maxsize=512)
 def sphere_weights(
     spacing: Spacing, parts: int, shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
 ) -> NDArray[np.float32]:
@@ -82,7 +85,7 @@ def peak_percist(suv: NDArray[np.float32], mask: NDArray[np.bool_], spacing: Spa
     steps = (-0.5, -0.25, 0.0, 0.25, 0.5)
     for fraction in ((a, b, c) for a in steps for b in steps for c in steps):
         shift = tuple(f * step for f, step in zip(fraction, spacing, strict=True))
-        weights = sphere_weights(spacing, 3, (shift[0], shift[1], shift[2]))
+        weights = sphere_weights(spacing, PERCIST_SUBVOXELS, (shift[0], shift[1], shift[2]))
         half = np.array(weights.shape) // 2
         low = best + reach - half
         block = padded[tuple(slice(a, a + n) for a, n in zip(low, weights.shape, strict=True))]

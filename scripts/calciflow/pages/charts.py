@@ -119,6 +119,7 @@ class HeatMap:
     columns: list[str]
     rows: list[tuple[str, list[HeatCell]]]
     unseen: list[str]
+    spared: list[str]
 
 
 def nice_ticks(highest: float, count: int = 5) -> list[float]:
@@ -310,7 +311,7 @@ def heat_map(scores: pd.DataFrame, found: pd.DataFrame | None = None) -> HeatMap
     order = {region: rank for rank, region in enumerate(dict.fromkeys(regions["region"]))}
     places = list(dict.fromkeys(zip(regions["region"], regions["side"], strict=True)))
     places.sort(key=lambda place: order[place[0]])
-    rows, unseen = [], []
+    rows, unseen, spared = [], [], []
     for region, side in places:
         cells = []
         for modality in modalities:
@@ -324,9 +325,11 @@ def heat_map(scores: pd.DataFrame, found: pd.DataFrame | None = None) -> HeatMap
         name = f"{'' if side == 'midline' else words(side)} {words(region)}".strip()
         if all(cell.value is None for cell in cells):
             unseen.append(name)
+        elif not any(cell.value for cell in cells):
+            spared.append(name)
         else:
             rows.append((name, cells))
-    return HeatMap([MODALITY_WORDS[m] for m in modalities], rows, unseen)
+    return HeatMap([MODALITY_WORDS[m] for m in modalities], rows, unseen, spared)
 
 
 def group_of(participants: pd.DataFrame) -> dict[str, str]:

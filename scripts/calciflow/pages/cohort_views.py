@@ -130,7 +130,7 @@ def key_numbers(
         own = comparison[comparison["modality"] == str(row["group_a"])]
         if str(row["group_b"]) == "clinical" and len(own):
             means = [float(own[name].mean()) for name in ("imaging_score", "clinical_score")]
-            found.append(("Mean score, imaging and clinical", f"{number(means[0])} and {number(means[1])}", small))
+            found.append(("Mean score, imaging / clinical", f"{number(means[0])} / {number(means[1])}", small))
         else:
             found.append(("Primary difference", number(row["estimate"]), small))
     return found

@@ -11,7 +11,7 @@ from calciflow.phantom.pose import SIGN, UPRIGHT, Build, Limbs, trunk_lofts
 from calciflow.phantom.shapes import Cone, Ellipsoid, Frame, Loft, Shape, tube
 
 SKIN_MM = 1.8
-"""Thickness of skin: 1 to 2.5 mm over most of the body (Laurent et al. 2007, doi 10.1016/j.vaccine.2007.05.046)."""
+"""Thickness of skin: 1.55 mm (thigh) to 2.54 mm (back) (Laurent et al. 2007, doi 10.1016/j.vaccine.2007.05.046)."""
 
 # Muscle bellies as seeds in a cross-section: u and v in half-widths of the fascia, radius in mean half-widths.
 # A voxel belongs to the belly of least power distance; planes of fat lie where two are equal.

@@ -95,8 +95,9 @@ class Placer:
             bone = c.tissues[box] == TISSUES["bone"]
             away = edt.edt(~bone, anisotropy=c.grid.spacing, black_border=False, parallel=1)
             region = c.regions[box] == label
-            # the border of the field of view is no border of the region
-            inner = edt.edt(region, anisotropy=c.grid.spacing, black_border=False, parallel=1)
+            # Skin and the end of the field of view are no borders of a region: only other regions are.
+            others = (c.regions[box] > 0) & ~region
+            inner = np.minimum(edt.edt(~others, anisotropy=c.grid.spacing, black_border=False, parallel=1), 1e3)
             self._cache = {label: (box, region, np.minimum(away, 1e3).astype(np.float32), inner)}
         return self._cache[label]
 
@@ -148,7 +149,7 @@ class Placer:
             allowed &= bone > gap + min(half, 3.0) * 0.7
         best = None
         # Wishes are given up one by one: room for the whole deposit, then distance from the region's border.
-        for room, border in ((1.0, 1.0), (0.6, 0.7), (0.35, 0.4), (0.0, 0.0)):
+        for room, border in ((1.0, 1.0), (0.6, 0.7), (0.35, 0.5), (0.0, 0.3)):
             wish = allowed & (depth >= room * min(half, 12.0)) & (inner >= border * min(extent, 25.0))
             flat = np.flatnonzero(wish)
             if not len(flat):

@@ -19,7 +19,7 @@ from calciflow.phantom.shapes import Array, Box, Loft, field
 from calciflow.phantom.spec import PersonSpec
 
 _DENSITY_KG_L = 1.0
-"""Mean density of a body with air in its lungs: 1.03 to 1.06 without it (Siri 1961), less 2 to 3 litres of air."""
+"""Mean density of a body with air in its lungs, rounded: tissue is somewhat denser than water, air makes up for it."""
 
 _FAT_RANGE = (0.12, 5.0)
 

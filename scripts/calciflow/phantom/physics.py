@@ -16,8 +16,8 @@ from calciflow.phantom.spec import CtSpec, Motion, PetSpec
 _SIGMA = 1 / np.sqrt(8 * np.log(2))  # sigma of a Gaussian of FWHM 1
 
 CALCIUM = {80: 1.44, 100: 1.17, 120: 1.0, 140: 0.89}
-"""CT value of calcium relative to 120 kVp (Nakazato et al. 2009, doi 10.1016/j.jcct.2009.08.003: 100 against 120 kVp;
-others from mass attenuation of hydroxyapatite at the beams' effective energies)."""
+"""CT value of calcium relative to 120 kVp. Ours: from the fall of hydroxyapatite's mass attenuation against water's
+with the beam's effective energy (NIST XCOM), rounded; scanners differ by some 5 %."""
 
 _REFERENCE_MM = 300.0
 _WATER_PER_MM = 0.0193  # water at about 70 keV effective (NIST)

@@ -27,7 +27,7 @@ from calciflow.phantom.shapes import Grid
 from calciflow.phantom.spec import ScanSpec
 
 HALF_LIFE_S = 6586.2
-"""Half-life of F-18 in s (Bureau International des Poids et Mesures, Monographie 5)."""
+"""Half-life of F-18 in s (109.77 min), the value that most scanners write."""
 
 
 @dataclass(frozen=True)

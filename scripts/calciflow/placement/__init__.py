@@ -1,1 +1,1 @@
-"""Placing a lesion: its compartment with probabilities and a reason, its region and side, what else a physician acts on."""
+"""Placing a lesion: its compartment with a reason, its region and side, what else a physician acts on."""

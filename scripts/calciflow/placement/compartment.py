@@ -128,9 +128,10 @@ def _nearest_joint(points: NDArray[np.float64], joints: Sequence[Mapping[str, An
 def probabilities(around: Surroundings, *, sheet: bool, region: str | None, capsule_mm: float) -> dict[str, float]:
     """Probability of each compartment; they add up to 1.
 
-    The shares of the shell are the start. A lesion that reaches the surface and stays shallow is skin's. A sheet along the
-    border of fat and muscle is fascia's, by how much of it lies there. What touches a joint's capsule and is deep to fat
-    is periarticular, by how near it is. In digits skin and subcutaneous tissue are one, and pulp goes before joint.
+    The shares of the shell are the start. A lesion that reaches the surface and stays shallow is skin's. A sheet
+    along the border of fat and muscle is fascia's, by how much of it lies there. What touches a joint's capsule and
+    is deep to fat is periarticular, by how near it is. In digits skin and subcutaneous tissue are one, and pulp
+    goes before joint.
     """
     result = dict.fromkeys(COMPARTMENTS, 0.0)
     for name, share in around.shares.items():

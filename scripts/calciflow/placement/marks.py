@@ -24,7 +24,7 @@ DIFFUSE_ML = 20.0
 DIFFUSE_RATIO = 6.0
 """Diffuse uptake of myositis is modest: above that ratio to the background it is more likely a mass."""
 
-MIRROR_MM = 35.0
+MIRROR_MM = 30.0
 MIRROR_ML = 2.0
 
 
@@ -85,7 +85,7 @@ def _diffuse(row: Mapping[str, Any]) -> bool:
 
 
 def _mirrored(placed: Sequence[Placed], midline: Mapping[str, Any] | None) -> None:
-    """Flag uptake in muscle that has its mirror image on the other side (An et al. 2014: symmetric uptake of myositis)."""
+    """Flag uptake in muscle that has its mirror image on the other side (An et al. 2014)."""
     if not midline:
         return
     muscle = [
@@ -101,7 +101,8 @@ def _mirrored(placed: Sequence[Placed], midline: Mapping[str, Any] | None) -> No
     for row in muscle:
         centre = np.array([row["x_mm"], row["y_mm"], row["z_mm"]], float)
         image = centre - 2.0 * float((centre - point) @ normal) * normal
-        if np.linalg.norm(image - centre) < 2.0 * MIRROR_MM:
+        # Beside the middle plane a lesion's neighbour would pass for its mirror image.
+        if np.linalg.norm(image - centre) < MIRROR_MM:
             continue
         for other in muscle:
             apart = np.linalg.norm(np.array([other["x_mm"], other["y_mm"], other["z_mm"]], float) - image)
@@ -119,8 +120,9 @@ FLUID_SHARE = 0.2
 def fluid_level(lesion: Placed) -> bool:
     """Whether calcium has settled under fluid: a flat step in HU across the lesion from back to front.
 
-    In a patient on the back the dense part lies behind. The mean HU of coronal layers must fall by ``FLUID_STEP_HU`` at one
-    level that leaves at least a fifth of the lesion on either side, and vary by less than half of that within both.
+    In a patient on the back the dense part lies behind. The mean HU of coronal layers must fall by
+    ``FLUID_STEP_HU`` at one level that leaves at least a fifth of the lesion on either side, and vary by less than
+    half of that within both.
     """
     if _number(lesion.row, "ct_volume_ml") < FLUID_ML:
         return False

@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from calciflow.images import Volume
 from calciflow.labels import region_label
-from calciflow.mapping import Mapping
+from calciflow.mapping import Mapping, move
 from calciflow.registration.scene import Scene, sample
 from calciflow.registration.skeleton import LocalShift, Skeleton, correlations, local_shift, significant, uptake_cap
 
@@ -145,7 +145,7 @@ def correct_segment(
 
     def score(parameters: NDArray[np.float64]) -> float:
         matrix = _turn_about(centre, parameters)
-        seen = sample(scene.pet, points @ matrix[:3, :3].T + matrix[:3, 3])
+        seen = sample(scene.pet, move(matrix, points))
         value = float(correlations(expected, seen[None], cap)[0])
         pull = _TURN_PULL * float(parameters[:3] @ parameters[:3])
         return value - pull if np.isfinite(value) else -np.inf
@@ -169,11 +169,7 @@ def correct_segment(
                 break
     matrix = np.round(_turn_about(centre, best), 9)
     whole = placed[chosen]
-    after = float(
-        correlations(skeleton.expected[chosen], sample(scene.pet, whole @ matrix[:3, :3].T + matrix[:3, 3])[None], cap)[
-            0
-        ]
-    )
+    after = float(correlations(skeleton.expected[chosen], sample(scene.pet, move(matrix, whole))[None], cap)[0])
     before = float(correlations(skeleton.expected[chosen], sample(scene.pet, whole)[None], cap)[0])
     shift = float(np.linalg.norm(best[3:]))
     told = (shift, before, after)
@@ -211,13 +207,13 @@ def build_field(scene: Scene, matrix: NDArray[np.float64], corrections: dict[str
         labels = [label for segment in members for label in segment.labels]
         inside = body & np.isin(regions, [*labels, *joints])
         points = Volume(inside, affine).world(np.argwhere(inside))
-        at = points @ matrix[:3, :3].T + matrix[:3, 3]
+        at = move(matrix, points)
         total = gaussian_filter((body & np.isin(regions, anchors)).astype(np.float32), sigma)[inside]
         moved = np.zeros((len(points), 3))
         for segment in members:
             weight = gaussian_filter((body & np.isin(regions, segment.labels)).astype(np.float32), sigma)[inside]
             own = corrections[segment.name].matrix if segment.name in corrections else np.eye(4)
-            moved += weight[:, None] * (at @ own[:3, :3].T + own[:3, 3] - at)
+            moved += weight[:, None] * (move(own, at) - at)
             total = total + weight
         displacement[inside] = moved / np.maximum(total, 1e-6)[:, None]
     if body.any():

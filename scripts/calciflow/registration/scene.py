@@ -11,6 +11,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 from calciflow.anatomy.grid import Grid, block_mean, blocks, centres, dilate
 from calciflow.images import Volume
 from calciflow.labels import TISSUES
+from calciflow.mapping import move
 
 FWHM_TO_SIGMA = 1 / 2.3548
 SKELETON_REACH_MM = 14.0
@@ -50,7 +51,7 @@ class Scene:
 
     def points(self, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
         """RAS mm of the blocks of a mask, (n, 3)."""
-        return Volume(mask, self.affine).world(np.argwhere(mask))
+        return move(self.affine, np.argwhere(mask)[:, ::-1].astype(float))
 
     @cached_property
     def skeleton(self) -> NDArray[np.float32]:
@@ -92,14 +93,27 @@ def prepare(ct: Volume, tissues: Volume, regions: Volume, suv: Volume, block_mm:
     )
 
 
+def indices(volume: Volume, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Fractional array indices, shape (3, n) in (z, y, x) order, of RAS points (n, 3)."""
+    inverse = np.linalg.inv(volume.affine)
+    return move(inverse, points).T[::-1]
+
+
+def sample_at(volume: Volume, index: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Values of a volume at fractional indices (3, n), linear; NaN outside its outermost voxel centres."""
+    if not index.shape[1]:
+        return np.zeros(0, np.float32)
+    found = map_coordinates(volume.array, index, output=np.float32, order=1, mode="constant", cval=np.nan)
+    inside = (index[0] >= 0) & (index[1] >= 0) & (index[2] >= 0)
+    for axis in range(3):
+        inside &= index[axis] <= volume.array.shape[axis] - 1
+    found[~inside] = np.nan
+    return found
+
+
 def sample(volume: Volume, points: NDArray[np.float64]) -> NDArray[np.float32]:
     """Values of a volume at RAS points (n, 3), linear; NaN outside its outermost voxel centres."""
-    if not len(points):
-        return np.zeros(0, np.float32)
-    index = volume.index(points).T
-    found = map_coordinates(volume.array, index, output=np.float32, order=1, mode="constant", cval=np.nan)
-    inside = np.all([(index[axis] >= 0) & (index[axis] <= volume.array.shape[axis] - 1) for axis in range(3)], axis=0)
-    return np.where(inside, found, np.float32(np.nan))
+    return sample_at(volume, indices(volume, points))
 
 
 def pet_coverage(scene: Scene) -> float:
@@ -107,6 +121,6 @@ def pet_coverage(scene: Scene) -> float:
     points = scene.points(scene.body > 0.5)
     if not len(points):
         return 0.0
-    index = scene.pet.index(points)
-    last = np.array(scene.pet.array.shape) - 0.5
-    return float(np.mean(np.all((index >= -0.5) & (index <= last), axis=1)))
+    index = indices(scene.pet, points)
+    last = np.array(scene.pet.array.shape)[:, None] - 0.5
+    return float(np.mean(np.all((index >= -0.5) & (index <= last), axis=0)))

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calciflow.labels import REGION_LABELS
-from calciflow.registration.scene import Scene, sample
+from calciflow.registration.scene import Scene, indices, sample, sample_at
 
 PART_MM = 90.0
 """Size of the parts of the skeleton that vote apart: large against the PET's blur, so that votes are independent."""
@@ -187,16 +187,19 @@ def local_shift(
     if len(chosen) < 2 * PART_POINTS or skeleton.expected[chosen].max(initial=0) < LEAST_BONE:
         return None
     volume_ml = len(chosen) * skeleton.point_ml
-    seen = sample(scene.pet, placed[chosen])
+    index = indices(scene.pet, placed[chosen])
+    to_index = np.linalg.inv(scene.pet.affine)[:3, :3]
+    seen = sample_at(scene.pet, index)
     if np.isfinite(seen).mean() < LEAST_SEEN:
         return None
     cap = uptake_cap(seen)
 
     def quality(shifts: NDArray[np.float64], most: int) -> NDArray[np.float64]:
-        picked = chosen[:: max(1, len(chosen) // most)]
-        points = (placed[picked][None] + shifts[:, None]).reshape(-1, 3)
-        values = sample(scene.pet, points).reshape(len(shifts), -1)
-        return correlations(skeleton.expected[picked], values, cap)
+        every = max(1, len(chosen) // most)
+        offsets = (shifts @ to_index.T)[:, ::-1].T
+        places = (index[:, None, ::every] + offsets[:, :, None]).reshape(3, -1)
+        values = sample_at(scene.pet, places).reshape(len(shifts), -1)
+        return correlations(skeleton.expected[chosen[::every]], values, cap)
 
     def best_of(shifts: NDArray[np.float64], most: int) -> NDArray[np.float64]:
         score = quality(shifts, most) - _PULL * (shifts**2).sum(axis=1)

@@ -1,0 +1,67 @@
+"""The maps at full resolution: what is coarse inside is drawn again at its edges."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from calciflow.anatomy.grid import Grid, Mask, expand
+from calciflow.anatomy.soft import SKIN_MM
+
+SOFT_HU = 50.0
+"""Muscle."""
+
+EDGE_HU = (110.0, 400.0)
+"""Lowest and highest HU of a bone's surface."""
+
+
+def rim(compartment: Mask, grid: Grid) -> Mask:
+    """Blocks on both sides of the muscle compartment's surface, where finer blocks decide by HU."""
+    return ndimage.binary_dilation(compartment) & ~ndimage.binary_erosion(compartment, border_value=1)
+
+
+def spread(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Fill two blocks outwards, so that every voxel of the finely drawn outline has a label."""
+    out = labels.copy()
+    for _ in range(2):
+        grown = out.copy()
+        for axis in range(3):
+            low = tuple(slice(None, -1) if a == axis else slice(None) for a in range(3))
+            high = tuple(slice(1, None) if a == axis else slice(None) for a in range(3))
+            for target, source in ((low, high), (high, low)):
+                empty = grown[target] == 0
+                grown[target][empty] = out[source][empty]
+        out = grown
+    return out
+
+
+def skin_shell(body: Mask, spacing: tuple[float, float, float]) -> Mask:
+    """Outer shell of ``SKIN_MM``, at least one voxel; the image's border is no skin."""
+    inner = body.copy()
+    for axis, step in enumerate(spacing):
+        for shift in range(1, max(1, round(SKIN_MM / step)) + 1):
+            if shift >= body.shape[axis]:
+                continue
+            low = tuple(slice(shift, None) if a == axis else slice(None) for a in range(3))
+            high = tuple(slice(None, -shift) if a == axis else slice(None) for a in range(3))
+            inner[low] &= body[high]
+            inner[high] &= body[low]
+    return body & ~inner
+
+
+def bone_edge(ct: NDArray[np.int16], hu: NDArray[np.float32], bone: Mask, leftover: Mask, grid: Grid) -> Mask:
+    """Draw bone at full resolution: its surface lies half way between its HU right inside and soft tissue's.
+
+    The edge of a blurred step lies at half its height, whatever the blur; cortex of 1000 HU seems 1 mm too thick at a
+    fixed 150 HU (Prevrhal 1999, Phys Med Biol 44:751).
+    """
+    size = [3 if step < 4.0 else 1 for step in grid.spacing]
+    peak = ndimage.maximum_filter(np.where(bone, hu, -1000.0), size=size)
+    half = np.clip((peak + SOFT_HU) / 2.0, *EDGE_HU).astype(np.int16)
+    if max(grid.factors) == 1 and min(grid.spacing[1:]) > 2.5:
+        return bone  # voxels as wide as cortex: none is more than half of it
+    inner = ndimage.binary_erosion(bone, border_value=1)
+    outer = ndimage.binary_dilation(bone) & ~leftover
+    fine = expand(outer, grid)
+    fine &= ct > expand(half, grid)
+    fine |= expand(inner, grid)
+    return fine

@@ -1,0 +1,58 @@
+"""Levels along the body from what the slices show."""
+
+import numpy as np
+
+from calciflow.anatomy.grid import blocks
+from calciflow.anatomy.levels import LEVELS, adjust, costs, profile, sequence
+
+SHAPE, STEP = (60, 60, 60), (4.0, 4.0, 4.0)
+GRID = blocks(SHAPE, STEP, 4.0)
+Z, Y, X = np.meshgrid(*[np.arange(n) * 4.0 for n in SHAPE], indexing="ij")
+BODY = np.hypot(Y - 120, X - 160) < 60
+NOTHING = np.zeros(SHAPE, bool)
+EVERYWHERE = np.ones(SHAPE, bool)
+ASIDE = np.broadcast_to(np.abs(X), SHAPE).astype(np.float32)
+
+
+def levels(bone):
+    p = profile(BODY, bone, NOTHING, NOTHING, EVERYWHERE, ASIDE, GRID)
+    return [LEVELS[n] for n in sequence(costs(p), 4.0)]
+
+
+def bone(centre, radius):
+    return np.hypot(Y - centre[0], X - centre[1]) < radius
+
+
+def test_two_bones_are_a_lower_leg_and_one_is_a_thigh():
+    assert set(levels(bone((110, 150), 14) | bone((135, 190), 7))) == {"lower_leg"}
+    assert set(levels(bone((120, 160), 14))) == {"thigh"}
+
+
+def test_a_leg_from_calf_to_thigh_has_its_knee_where_bones_are_wide():
+    low = (bone((110, 150), 14) | bone((135, 190), 7)) & (Z < 100)
+    knee = bone((120, 160), 38) & (Z >= 100) & (Z < 150)
+    high = bone((120, 160), 14) & (Z >= 150)
+    found = levels(low | knee | high)
+    assert found[10] == "lower_leg"
+    assert found[31] == "knee"
+    assert found[55] == "thigh"
+
+
+def test_levels_never_come_twice_and_only_ascend():
+    rng = np.random.default_rng(3)
+    path = sequence(rng.random((len(LEVELS), 200)), 4.0)
+    assert (np.diff(path) >= 0).all()
+
+
+def test_the_knee_gets_its_length_but_keeps_other_levels():
+    knee, thigh, shin = (LEVELS.index(n) for n in ("knee", "thigh", "lower_leg"))
+    path = np.array([shin] * 40 + [knee] * 10 + [thigh] * 60)
+    out = adjust(path, np.zeros(110), 3.0)
+    assert (out == knee).sum() * 3.0 > 100
+    assert out[0] == shin
+    assert out[-1] == thigh
+
+
+def test_a_slice_without_bone_does_not_decide():
+    p = profile(BODY, NOTHING, NOTHING, NOTHING, EVERYWHERE, ASIDE, GRID)
+    assert (costs(p) <= 0.6).all()

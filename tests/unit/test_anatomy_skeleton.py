@@ -1,0 +1,151 @@
+"""Bone or deposit, on analytic objects: tubes with marrow, solid nodules, sheets, vessels with contrast."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from calciflow.anatomy.bone import dense_bone, fill_marrow
+from calciflow.anatomy.grid import blocks, distance
+from calciflow.anatomy.objects import describe, split
+from calciflow.anatomy.skeleton import find_skeleton, probability
+
+SHAPE = (40, 90, 90)
+STEP = (3.0, 2.0, 2.0)
+GRID = blocks(SHAPE, STEP, 2.0)
+Z, Y, X = np.meshgrid(*[np.arange(n) * s for n, s in zip(SHAPE, STEP, strict=True)], indexing="ij")
+LIMB = np.hypot(Y - 90, X - 90) < 75
+
+
+def limb(noise=0.0):
+    """Muscle in fat, with a long bone of 30 mm diameter and 5 mm cortex in its axis."""
+    hu = np.full(SHAPE, -1000.0, np.float32)
+    radius = np.hypot(Y - 90, X - 90)
+    hu[radius < 75] = -100
+    hu[radius < 62] = 50
+    hu[radius < 15] = 1000
+    hu[radius < 10] = -60
+    hu = ndimage.gaussian_filter(hu, (0.4, 0.8, 0.8))
+    return hu + np.random.default_rng(0).normal(0, noise, SHAPE).astype(np.float32)
+
+
+def ball(hu, centre, radius, value):
+    z, y, x = centre
+    inside = (Z - z) ** 2 + (Y - y) ** 2 + (X - x) ** 2 < radius**2
+    hu[inside] = value
+    return inside
+
+
+def found(hu):
+    depth = distance(LIMB, STEP)
+    return find_skeleton(hu, LIMB, depth, GRID)
+
+
+@pytest.mark.parametrize("noise", [0.0, 30.0])
+def test_a_long_bone_is_bone_with_its_marrow(noise):
+    result = found(limb(noise))
+    radius = np.hypot(Y - 90, X - 90)
+    assert result.bone[radius < 12].mean() > 0.98  # marrow included
+    assert result.bone[(radius > 20) & LIMB].mean() < 0.001
+    assert not result.skull.any()
+
+
+@pytest.mark.parametrize("radius", [4.0, 6.0, 12.0])
+@pytest.mark.parametrize("value", [400.0, 900.0, 1500.0])
+def test_a_solid_nodule_in_muscle_is_no_bone_however_dense(radius, value):
+    hu = limb()
+    nodule = ball(hu, (60, 90, 130), radius, value)
+    hu = ndimage.gaussian_filter(hu, (0.4, 0.8, 0.8))
+    result = found(hu)
+    assert not result.bone[nodule].any()
+    chances = [probability(c, "thigh", False, False) for c in result.candidates]
+    assert max(chances, default=0.0) < 0.5
+
+
+def test_a_sheet_along_the_fascia_is_no_bone():
+    hu = limb()
+    angle = np.arctan2(Y - 90, X - 90)
+    sheet = (np.abs(np.hypot(Y - 90, X - 90) - 60) < 3) & (np.abs(angle) < 0.5) & (np.abs(Z - 60) < 30)
+    hu[sheet] = 600
+    result = found(hu)
+    assert not result.bone[sheet].any()
+    assert max(probability(c, "thigh", False, False) for c in result.candidates) < 0.5
+
+
+def test_a_nodule_that_blurs_into_bone_is_told_from_it():
+    hu = limb()
+    nodule = ball(hu, (60, 90, 90 + 15 + 3 + 8), 8.0, 700)  # 3 mm from the cortex: one block and a half
+    hu = ndimage.gaussian_filter(hu, (0.4, 0.7, 0.7))
+    radius = np.hypot(Y - 90, X - 90)
+    dense = dense_bone(hu, LIMB, GRID)
+    assert dense[20, 45, 45 + 8]  # the gap is dense as well
+    labels, _ = split(hu, dense)
+    own = np.bincount(labels[nodule & (radius > 20)]).argmax()
+    shaft = np.bincount(labels[np.abs(radius - 12.5) < 1.5]).argmax()
+    assert own != shaft
+    assert found(hu).bone[nodule & (radius > 20)].mean() < 0.1
+
+
+def test_a_second_smaller_bone_is_bone():
+    hu = limb()
+    radius = np.hypot(Y - 90, X - 125)
+    hu[radius < 7] = 900
+    hu[radius < 3.5] = 0
+    hu = ndimage.gaussian_filter(hu, (0.4, 0.4, 0.4))
+    assert found(hu).bone[radius < 5].mean() > 0.95
+
+
+def test_core_against_shell_tells_bone_from_deposit():
+    hu = np.full((20, 40, 40), 50.0, np.float32)
+    z, y, x = np.meshgrid(*[np.arange(n) * 2.0 for n in hu.shape], indexing="ij")
+    away = np.sqrt((z - 20) ** 2 + (y - 40) ** 2 + (x - 40) ** 2)
+    bone, deposit = hu.copy(), hu.copy()
+    bone[away < 12] = 700
+    bone[away < 8] = 200
+    deposit[away < 12] = 700
+    grid = blocks(hu.shape, (2.0, 2.0, 2.0), 2.0)
+    depth = np.full(hu.shape, 20.0, np.float32)
+    assert describe(ndimage.gaussian_filter(bone, 0.7), bone > 150, depth, grid).contrast_hu < -200
+    assert describe(ndimage.gaussian_filter(deposit, 0.7), deposit > 150, depth, grid).contrast_hu > 0
+    shape = describe(deposit, deposit > 150, depth, grid)
+    assert shape.volume_ml == pytest.approx(4 / 3 * np.pi * 1.2**3, rel=0.05)
+    assert shape.length_mm == pytest.approx(24, abs=3)
+
+
+def test_contrast_in_a_vessel_is_no_bone():
+    hu = limb()
+    vessel = np.hypot(Y - 90, X - 130) < 11
+    hu[vessel] = 210
+    dense = dense_bone(ndimage.gaussian_filter(hu, (0, 0.6, 0.6)), LIMB, GRID)
+    assert dense[vessel].mean() < 0.05
+    assert dense[np.abs(np.hypot(Y - 90, X - 90) - 12.5) < 1.5].mean() > 0.95
+
+
+def test_the_spinal_canal_is_no_marrow_but_a_closed_shaft_is():
+    dense = np.zeros(SHAPE, bool)
+    hu = np.full(SHAPE, 50.0, np.float32)
+    radius = np.hypot(Y - 90, X - 90)
+    ring = (radius < 18) & (radius > 12)
+    for start in range(0, 40, 8):  # laminae with gaps between them, as a spine has
+        dense[start : start + 4] |= ring[start : start + 4]
+    filled, _ = fill_marrow(dense, hu, GRID)
+    assert not filled[20, 45, 45]
+    shaft, _ = fill_marrow(ring, hu, GRID)
+    assert shaft[20, 45, 45]
+
+
+def test_the_cranial_cavity_is_found_and_is_no_marrow():
+    shape = (60, 100, 100)
+    z, y, x = np.meshgrid(*[np.arange(n) * s for n, s in zip(shape, STEP, strict=True)], indexing="ij")
+    away = np.sqrt((z - 90) ** 2 + (y - 100) ** 2 + (x - 100) ** 2)
+    hu = np.where(away < 75, 35.0, -1000.0).astype(np.float32)
+    skull = np.abs(away - 70) < 4
+    hu[skull] = 900
+    filled, cavity = fill_marrow(skull, hu, blocks(shape, STEP, 2.0))
+    assert cavity[30, 50, 50]
+    assert not filled[30, 50, 50]
+
+
+def test_nothing_dense_gives_nothing():
+    result = found(np.where(LIMB, 50.0, -1000.0).astype(np.float32))
+    assert not result.bone.any()
+    assert result.candidates == []

@@ -1,0 +1,253 @@
+"""Compartments, regions and marks on an analytic limb."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import ndimage
+
+from calciflow.compartments import classify_scan, place_lesions
+from calciflow.deposits.rows import COLUMNS
+from calciflow.files import write_json
+from calciflow.images import write_volume
+from calciflow.labels import COMPARTMENTS, LESION_COLUMNS, region_label
+from calciflow.lesions import Rules, detect
+from calciflow.mapping import Mapping
+from calciflow.placement.compartment import Surroundings, probabilities
+from calciflow.placement.region import place
+from calciflow.tables import read_table, write_table
+
+_SPEC = importlib.util.spec_from_file_location("lesion_bodies", Path(__file__).parent.parent / "lesion_bodies.py")
+bodies = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(bodies)
+Ball = bodies.Ball
+
+SETTINGS = {"shell_mm": 3.0, "capsule_mm": 3.0, "midline_mm": 15.0}
+
+
+def placed(limb, **anatomy):
+    facts = {**limb.anatomy, **anatomy}
+    found = detect(
+        limb.ct, limb.suv, limb.tissues, limb.regions, facts, Mapping.identity(), Rules(),
+        scan={"participant_id": "sub-01", "session_id": "ses-01"}, kvp=120.0, fwhm_mm=6.0, tolerance_mm=2.0,
+    )  # fmt: skip
+    frame = pd.DataFrame(found.rows, columns=COLUMNS)
+    return pd.DataFrame(place_lesions(frame, found.labels, limb.ct, limb.tissues, limb.regions, facts, **SETTINGS))
+
+
+def only(frame):
+    assert len(frame) == 1
+    return frame.iloc[0]
+
+
+@pytest.mark.parametrize(
+    ("ball", "compartment"),
+    [
+        (Ball(0.0, 52.0, 0.0, 0.15, 600.0), "subcutaneous"),
+        (Ball(30.0, 0.0, 0.0, 0.5, 600.0), "muscle"),
+        (Ball(0.0, 52.0, 0.0, 0.3, None, 12.0), "subcutaneous"),
+        (Ball(-28.0, 0.0, 0.0, 0.6, None, 9.0), "muscle"),
+    ],
+)
+def test_tissue_around_decides(ball, compartment):
+    row = only(placed(bodies.limb([ball], half_z=24.0)))
+    assert row.compartment == compartment
+    assert row.compartment_probability > 0.8
+    assert row.region == "thigh"
+    assert row.side == "right"
+
+
+def test_the_reason_gives_the_numbers():
+    row = only(placed(bodies.limb([Ball(0.0, 51.5, 0.0, 0.1, 600.0)], half_z=24.0)))
+    assert "of the 3 mm shell is subcutaneous fat" in row.reason
+    assert "mm under the surface" in row.reason
+    assert "fascia" in row.reason
+    assert row.reason.endswith(".")
+    assert row.p_subcutaneous == row.compartment_probability
+
+
+def shell_limb(inner, outer, half_angle=0.5, half_z=12.0, hu=500):
+    """The limb with a curved plate between two radii."""
+    limb = bodies.limb([], ct_spacing=(2.0, 1.0, 1.0), half_z=30.0)
+    z, y, x = bodies._axes(limb.ct.array.shape, limb.ct.affine)
+    radius = np.hypot(x, y) + 0 * z
+    plate = (radius >= inner) & (radius <= outer) & (np.abs(np.arctan2(x, y)) <= half_angle) & (np.abs(z) <= half_z)
+    soft = ndimage.gaussian_filter(plate.astype(np.float32), (0.3, 0.7, 0.7))
+    ct = limb.ct.array + (soft * (hu - limb.ct.array)).astype(np.int16)
+    return bodies.Limb(limb.ct.like(ct.astype(np.int16)), limb.suv, limb.tissues, limb.regions, limb.anatomy)
+
+
+def test_sheet_along_the_border_of_fat_and_muscle_is_fascia():
+    row = only(placed(shell_limb(43.5, 46.5)))
+    assert row.morphology == "sheet"
+    assert row.compartment == "fascia"
+    assert "border of fat and muscle" in row.reason
+
+
+def test_sheet_deep_in_muscle_is_not_fascia():
+    row = only(placed(shell_limb(28.0, 31.0, half_angle=0.8)))
+    assert row.morphology == "sheet"
+    assert row.compartment == "muscle"
+
+
+def test_plaque_in_the_skin_is_skin():
+    row = only(placed(shell_limb(57.0, 60.0, half_angle=0.15, half_z=8.0)))
+    assert row.compartment == "skin"
+    assert row.distance_to_skin_mm <= 0.5
+
+
+def test_at_a_joints_capsule_and_deep_to_fat_is_periarticular():
+    joint = {"name": "knee", "side": "right", "x_mm": 0.0, "y_mm": 0.0, "z_mm": 0.0, "radius_mm": 24.0}
+    ball = Ball(30.0, 0.0, 0.0, 0.5, 600.0)
+    row = only(placed(bodies.limb([ball], half_z=24.0), joints=[joint]))
+    assert row.compartment == "periarticular"
+    assert "capsule of the right knee" in row.reason
+    far = {**joint, "radius_mm": 14.0}
+    assert only(placed(bodies.limb([ball], half_z=24.0), joints=[far])).compartment == "muscle"
+    wide = {**joint, "radius_mm": 48.0}
+    shallow = Ball(0.0, 52.0, 0.0, 0.15, 600.0)
+    assert only(placed(bodies.limb([shallow], half_z=24.0), joints=[wide])).compartment == "subcutaneous"
+
+
+def around(**changes):
+    base = {
+        "shares": {"skin": 0.1, "subcutaneous": 0.6, "muscle": 0.3, "other": 0.0},
+        "depth_min": 0.2,
+        "depth_mean": 2.0,
+        "interface": 0.0,
+        "to_muscle": 2.0,
+        "to_fat": 0.0,
+        "joint": "right hand",
+        "joint_mm": 0.0,
+    }
+    return Surroundings(**{**base, **changes})
+
+
+def test_in_digits_skin_and_subcutaneous_are_one_and_pulp_goes_before_joint():
+    chances = probabilities(around(), sheet=False, region="fingers", capsule_mm=3.0)
+    assert max(chances, key=chances.get) == "subcutaneous"
+    assert chances["periarticular"] == 0.0
+    elsewhere = probabilities(around(), sheet=False, region="hand", capsule_mm=3.0)
+    assert max(elsewhere, key=elsewhere.get) == "skin"
+
+
+@pytest.mark.parametrize("sheet", [True, False])
+@pytest.mark.parametrize("region", ["fingers", "thigh", None])
+def test_probabilities_add_up_to_one(sheet, region):
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        shares = rng.dirichlet(np.ones(4) * 0.3)
+        names = ("skin", "subcutaneous", "muscle", "other")
+        chances = probabilities(
+            around(
+                shares=dict(zip(names, shares, strict=True)),
+                depth_min=float(rng.uniform(0, 5)),
+                interface=float(rng.uniform(0, 1)),
+                joint_mm=float(rng.choice([0.0, 3.0, np.inf])),
+            ),
+            sheet=sheet,
+            region=region,
+            capsule_mm=3.0,
+        )
+        assert set(chances) == set(COMPARTMENTS)
+        assert sum(chances.values()) == pytest.approx(1.0)
+        assert min(chances.values()) >= 0
+
+
+def test_side_is_the_midline_only_in_axial_regions():
+    midline = {"point_mm": [0.0, 0.0, 0.0], "normal": [1.0, 0.0, 0.0]}
+    chest = np.full(10, region_label("chest", "left"), np.uint8)
+    thigh = np.full(10, region_label("thigh", "left"), np.uint8)
+    near, far = np.array([-9.0, 0.0, 0.0]), np.array([-40.0, 0.0, 0.0])
+    assert place(chest, near, midline, 15.0) == ("chest", "midline")
+    assert place(chest, far, midline, 15.0) == ("chest", "left")
+    assert place(thigh, near, midline, 15.0) == ("thigh", "left")
+    assert place(np.zeros(4, np.uint8), near, midline, 15.0) == (None, None)
+
+
+def test_symmetric_uptake_in_muscle_is_flagged_as_possible_myositis():
+    left, right = Ball(-29.0, 0.0, 0.0, 4.0, None, 4.0), Ball(29.0, 0.0, 0.0, 4.0, None, 4.0)
+    middle = {"point_mm": [0.0, 0.0, 0.0], "normal": [1.0, 0.0, 0.0]}
+    both = placed(bodies.limb([left, right], half_z=30.0), midline=middle)
+    assert set(both.compartment) == {"muscle"}
+    assert both["flags"].str.contains("possible myositis").all()
+    one = placed(bodies.limb([left], half_z=30.0), midline=middle)
+    assert "possible myositis" not in str(only(one)["flags"])
+
+
+def test_calcium_settled_under_fluid_is_flagged():
+    def layered(front, behind):
+        limb = bodies.limb([Ball(0.0, 29.0, 0.0, 9.0, 300.0)], ct_spacing=(2.0, 1.0, 1.0), half_z=24.0, noise_hu=8.0)
+        ball = Ball(0.0, 29.0, 0.0, 9.0)
+        z, y, x = bodies._axes(limb.ct.array.shape, limb.ct.affine)
+        inside = (x - ball.x) ** 2 + (y - ball.y) ** 2 + (z - ball.z) ** 2 <= (ball.radius - 0.7) ** 2
+        ct = limb.ct.array.copy()
+        ct[inside & (y + 0 * x + 0 * z >= 29.0)] = front
+        ct[inside & (y + 0 * x + 0 * z < 29.0)] = behind
+        return bodies.Limb(limb.ct.like(ct), limb.suv, limb.tissues, limb.regions, limb.anatomy)
+
+    assert "fluid-calcium level" in str(only(placed(layered(250, 600)))["flags"])
+    assert "fluid-calcium level" not in str(only(placed(layered(600, 600)))["flags"])
+
+
+def test_a_lesion_missing_from_the_map_is_an_error():
+    limb = bodies.limb([], half_z=12.0)
+    frame = pd.DataFrame([{**dict.fromkeys(COLUMNS), "lesion_id": 1, "concordance": "CT+PET-"}])
+    with pytest.raises(ValueError, match="lesion 1"):
+        place_lesions(
+            frame, np.zeros(limb.ct.array.shape, np.uint16), limb.ct, limb.tissues, limb.regions, {}, **SETTINGS
+        )
+
+
+def stage(tmp_path, limb, labels, rows):
+    write_volume(tmp_path / "ct.nii.gz", limb.ct, np.int16)
+    write_volume(tmp_path / "tissues.nii.gz", limb.ct.like(limb.tissues), np.uint8)
+    write_volume(tmp_path / "regions.nii.gz", limb.ct.like(limb.regions), np.uint8)
+    write_volume(tmp_path / "lesions.nii.gz", limb.ct.like(labels), np.uint16)
+    write_json(tmp_path / "anatomy.json", limb.anatomy)
+    write_table(tmp_path / "candidates.tsv", rows, COLUMNS)
+    classify_scan(
+        ct=str(tmp_path / "ct.nii.gz"),
+        tissues=str(tmp_path / "tissues.nii.gz"),
+        regions=str(tmp_path / "regions.nii.gz"),
+        anatomy=str(tmp_path / "anatomy.json"),
+        lesions=str(tmp_path / "lesions.nii.gz"),
+        candidates=str(tmp_path / "candidates.tsv"),
+        table=str(tmp_path / "table.tsv"),
+    )
+    return (tmp_path / "table.tsv").read_bytes()
+
+
+def test_stage_fills_every_contract_column_and_repeats_itself(tmp_path):
+    limb = bodies.limb([Ball(30.0, 0.0, 10.0, 0.5, 700.0, 12.0), Ball(0.0, 52.0, -15.0, 0.3, 500.0)], half_z=30.0)
+    found = detect(
+        limb.ct, limb.suv, limb.tissues, limb.regions, limb.anatomy, Mapping.identity(), Rules(),
+        scan={"participant_id": "sub-01", "session_id": "ses-01"}, kvp=120.0, fwhm_mm=6.0,
+    )  # fmt: skip
+    assert stage(tmp_path, limb, found.labels, found.rows) == stage(tmp_path, limb, found.labels, found.rows)
+    frame = read_table(tmp_path / "table.tsv")
+    assert list(frame.columns[: len(LESION_COLUMNS)]) == list(LESION_COLUMNS)
+    assert list(frame.columns[-6:]) == [f"p_{name}" for name in COMPARTMENTS]
+    for name in ("compartment", "compartment_probability", "region", "side", "reason", "morphology", "lesion_uid"):
+        assert frame[name].notna().all()
+    assert set(frame.compartment) <= set(COMPARTMENTS)
+    assert list(frame.lesion_uid) == [row["lesion_uid"] for row in found.rows]
+
+
+def test_no_lesion_is_a_valid_table(tmp_path):
+    limb = bodies.limb([], half_z=12.0)
+    text = stage(tmp_path, limb, np.zeros(limb.ct.array.shape, np.uint16), []).decode()
+    assert text.count("\n") == 1
+    assert text.startswith("participant_id\tsession_id")
+
+
+def test_settings_are_the_stages_arguments():
+    import inspect
+
+    from calciflow.settings import Compartments
+
+    given = Compartments().model_dump()
+    parameters = inspect.signature(classify_scan).parameters
+    assert given == {name: parameters[name].default for name in given}

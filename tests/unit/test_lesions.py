@@ -1,0 +1,312 @@
+"""The stage on an analytic limb: classes, invariances, degenerate inputs, files."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+import SimpleITK as sitk
+
+from calciflow.files import write_json
+from calciflow.images import Volume, read_volume, write_volume
+from calciflow.labels import CONCORDANCES, LESION_COLUMNS, PET_STATUSES, TISSUES
+from calciflow.lesions import Rules, detect, find_lesions
+from calciflow.mapping import Mapping
+from calciflow.tables import read_table
+
+_SPEC = importlib.util.spec_from_file_location("lesion_bodies", Path(__file__).parent.parent / "lesion_bodies.py")
+bodies = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(bodies)
+Ball = bodies.Ball
+
+SCAN = {"participant_id": "sub-01", "session_id": "ses-01", "acquisition": None}
+BOTH = Ball(30.0, 0.0, 20.0, 0.5, 700.0, 12.0)
+COLD = Ball(0.0, 52.0, -15.0, 0.4, 500.0, None)
+AVID = Ball(-28.0, -10.0, 0.0, 1.0, None, 9.0)
+
+
+def run(limb, rules=None, mapping=None, **known):
+    known = {"kvp": 120.0, "fwhm_mm": 6.0, "tolerance_mm": 2.0, **known}
+    return detect(
+        limb.ct, limb.suv, limb.tissues, limb.regions, limb.anatomy, mapping or Mapping.identity(), rules or Rules(),
+        scan=SCAN, **known,
+    )  # fmt: skip
+
+
+def table(found):
+    return pd.DataFrame(found.rows)
+
+
+def nearest(frame, ball):
+    apart = np.linalg.norm(frame[["x_mm", "y_mm", "z_mm"]].to_numpy(float) - [ball.x, ball.y, ball.z], axis=1)
+    assert apart.min() < 4.0
+    return frame.iloc[int(np.argmin(apart))]
+
+
+@pytest.fixture(scope="module")
+def trio():
+    return bodies.limb([BOTH, COLD, AVID])
+
+
+@pytest.fixture(scope="module")
+def found(trio):
+    return run(trio)
+
+
+def test_each_class_is_told(found):
+    frame = table(found)
+    assert len(frame) == 3
+    assert nearest(frame, BOTH).concordance == "CT+PET+"
+    assert nearest(frame, COLD).concordance == "CT+PET-"
+    assert nearest(frame, COLD).pet_status == "negative"
+    assert nearest(frame, AVID).concordance == "CT-PET+"
+    assert list(frame.lesion_id) == [1, 2, 3]
+    assert frame.z_mm.is_monotonic_decreasing
+
+
+def test_measures_are_the_truth(found):
+    frame = table(found)
+    both, cold, avid = (nearest(frame, ball) for ball in (BOTH, COLD, AVID))
+    assert both.ct_volume_ml == pytest.approx(0.5, rel=0.1)
+    assert cold.ct_volume_ml == pytest.approx(0.4, rel=0.1)
+    # Uncalibrated: 0.8 mg per HU and ml over the tissue around.
+    assert both.hydroxyapatite_mg == pytest.approx(0.8 * 0.5 * (700 - 55), rel=0.07)
+    assert cold.hydroxyapatite_mg == pytest.approx(0.8 * 0.4 * (500 + 100), rel=0.07)
+    assert both.pet_excess == pytest.approx(12.0 - 0.6, rel=0.2)
+    assert cold.suv_background < 0.5
+    assert avid.suv_mean > 3.0
+    assert avid.distance_to_skin_mm > 15
+    # From the ball's surface to the bone's: 30 - 12 - radius.
+    assert both.distance_to_bone_mm == pytest.approx(30.0 - 12.0 - BOTH.radius, abs=2.0)
+
+
+def test_what_a_modality_lacks_is_missing(found):
+    frame = table(found)
+    cold, avid = nearest(frame, COLD), nearest(frame, AVID)
+    for name in ("pet_volume_ml", "suv_max", "suv_mean", "suv_peak", "tlf"):
+        assert pd.isna(cold[name])
+    for name in ("ct_volume_ml", "hu_max", "hu_mean", "hydroxyapatite_mg", "agatston"):
+        assert pd.isna(avid[name])
+    assert cold.suv_detection_limit > cold.suv_background
+
+
+def test_label_map_agrees_with_the_table(found, trio):
+    frame = table(found)
+    assert found.labels.shape == trio.ct.array.shape
+    assert sorted(np.unique(found.labels)) == [0, *frame.lesion_id]
+    for ball in (BOTH, COLD, AVID):
+        place = np.round(trio.ct.index(np.array([[ball.x, ball.y, ball.z]]))[0]).astype(int)
+        assert found.labels[tuple(place)] == nearest(frame, ball).lesion_id
+
+
+def test_nothing_is_found_in_a_limb_without_deposits():
+    for seed in (1, 2):
+        result = run(bodies.limb([], seed=seed, noise_hu=25.0, noise_suv=0.1))
+        assert result.rows == []
+        assert not result.labels.any()
+
+
+@pytest.mark.parametrize("noise_hu", [12.0, 25.0])
+def test_deposits_of_a_tenth_of_a_millilitre_are_found_beside_each_other(noise_hu):
+    balls = [Ball(25.0, y, z, 0.1, 600.0, None) for y in (-20.0, 0.0, 20.0) for z in (-30.0, 0.0, 30.0)]
+    frame = table(run(bodies.limb(balls, noise_hu=noise_hu)))
+    assert len(frame) == 9
+    assert frame.ct_volume_ml.sub(0.1).abs().median() < 0.02
+
+
+def test_touching_deposits_split_at_half_height_and_fragments_merge():
+    apart = [Ball(28.0, 0.0, 0.0, 0.3, 700.0), Ball(28.0, 12.5, 0.0, 0.3, 700.0)]
+    assert len(run(bodies.limb(apart, half_z=24.0)).rows) == 2
+    fragments = [Ball(28.0, 0.0, 0.0, 0.3, 700.0), Ball(28.0, 9.0, 0.0, 0.3, 700.0)]
+    assert len(run(bodies.limb(fragments, half_z=24.0)).rows) == 1
+
+
+def test_deposit_that_touches_bone_is_found_and_bones_edge_is_not():
+    touching = Ball(12.0 + 4.0, 0.0, 0.0, 0.4, 800.0, None)
+    frame = table(run(bodies.limb([touching], noise_hu=20.0)))
+    assert len(frame) == 1
+    assert frame.distance_to_bone_mm[0] < 1.5
+    nearest(frame, touching)
+
+
+def test_uptake_that_bone_explains_makes_no_lesion():
+    result = run(bodies.limb([], bone_suv=15.0, noise_suv=0.1))
+    assert result.rows == []
+
+
+def test_cold_deposit_beside_hot_bone_is_not_called_positive():
+    beside = Ball(0.0, 12.0 + 4.5, 0.0, 0.15, 700.0, None)
+    frame = table(run(bodies.limb([beside], bone_suv=12.0)))
+    row = nearest(frame, beside)
+    assert row.pet_status != "positive"
+    assert row.concordance == "CT+PET-"
+    assert row.bone_spill_fraction > 0.5
+
+
+def test_tiny_cold_deposit_cannot_be_called_negative():
+    tiny = Ball(28.0, 0.0, 0.0, 0.02, 1500.0, None)
+    frame = table(run(bodies.limb([tiny], ct_spacing=(1.5, 1.0, 1.0), half_z=24.0, noise_suv=0.15)))
+    row = nearest(frame, tiny)
+    assert row.pet_status == "indeterminate"
+    assert row.suv_detection_limit > 5
+
+
+def test_pet_apart_from_ct_is_matched_through_the_transform():
+    limb = bodies.limb([BOTH])
+    moved = limb.suv.affine.copy()
+    moved[:3, 3] += [15.0, -8.0, 6.0]
+    shift = np.eye(4)
+    shift[:3, 3] = [15.0, -8.0, 6.0]
+    away = bodies.Limb(limb.ct, Volume(limb.suv.array, moved), limb.tissues, limb.regions, limb.anatomy)
+    right, wrong = table(run(away, mapping=Mapping(shift))), table(run(away))
+    assert list(right.concordance) == ["CT+PET+"]
+    assert right.suv_max[0] == pytest.approx(table(run(limb)).suv_max[0], rel=0.02)
+    assert "CT+PET-" in set(wrong.concordance)
+
+
+def test_flipping_the_patient_flips_the_lesions(trio, found):
+    def flipped(volume):
+        return Volume(np.ascontiguousarray(volume.array[:, :, ::-1]), volume.affine)
+
+    mirror = bodies.Limb(
+        flipped(trio.ct),
+        flipped(trio.suv),
+        trio.tissues[:, :, ::-1].copy(),
+        trio.regions[:, :, ::-1].copy(),
+        trio.anatomy,
+    )
+    one, two = table(found), table(run(mirror))
+    assert list(one.concordance) == list(two.concordance)
+    assert np.allclose(-one.x_mm, two.x_mm, atol=0.05)
+    assert np.allclose(one.ct_volume_ml.dropna(), two.ct_volume_ml.dropna(), rtol=0.02)
+    assert np.allclose(one.pet_volume_ml.dropna(), two.pet_volume_ml.dropna(), rtol=0.02)
+
+
+def test_cropping_away_plain_slices_changes_no_name_and_hardly_a_number(trio, found):
+    part = (slice(3, None), slice(None), slice(None))
+    crop = bodies.Limb(trio.ct.crop(part), trio.suv, trio.tissues[part], trio.regions[part], trio.anatomy)
+    one, two = table(found), table(run(crop))
+    assert list(one.lesion_uid) == list(two.lesion_uid)
+    assert np.allclose(one.ct_volume_ml.dropna(), two.ct_volume_ml.dropna(), rtol=0.02)
+
+
+def test_names_survive_other_thresholds(trio, found):
+    other = run(trio, Rules(hu_floor=160.0, pet_z=5.5, pet_threshold="41%", merge_mm=3.0))
+    assert [row["lesion_uid"] for row in other.rows] == [row["lesion_uid"] for row in found.rows]
+
+
+@pytest.mark.parametrize(
+    ("threshold", "classes"),
+    [("SUV10", {"CT+PET-"}), ("absolute", {"CT+PET+", "CT+PET-", "CT-PET+"}), ("50%", set(CONCORDANCES))],
+)
+def test_thresholds_decide_what_counts_as_uptake(trio, threshold, classes):
+    # Blurred, the ball of SUV 12 shows 6 and the one of SUV 9 shows 5.5: neither reaches 10.
+    frame = table(run(trio, Rules(pet_threshold=threshold, suv_absolute=3.0)))
+    assert set(frame.concordance) == classes
+
+
+def test_pet_elsewhere_is_no_error():
+    limb = bodies.limb([BOTH], half_z=24.0)
+    away = limb.suv.affine.copy()
+    away[2, 3] += 1000.0
+    result = run(bodies.Limb(limb.ct, Volume(limb.suv.array, away), limb.tissues, limb.regions, limb.anatomy))
+    assert [row["concordance"] for row in result.rows] == ["CT+PET-"]
+    assert result.rows[0]["pet_status"] == "indeterminate"
+    assert "outside PET" in result.rows[0]["flags"]
+    assert result.findings["imaged_fraction"]["right thigh"]["pet"] == 0
+    assert result.findings["warnings"]
+
+
+def test_empty_body_and_no_bone_are_no_errors():
+    limb = bodies.limb([BOTH], half_z=24.0)
+    nothing = bodies.Limb(limb.ct, limb.suv, np.zeros_like(limb.tissues), np.zeros_like(limb.regions), {})
+    assert run(nothing).rows == []
+    boneless = np.where(limb.tissues == TISSUES["bone"], TISSUES["muscle"], limb.tissues).astype(np.uint8)
+    ct = limb.ct.array.copy()
+    ct[limb.tissues == TISSUES["bone"]] = 55
+    _, y, x = np.indices(ct.shape)
+    ct = np.where((ct > 130) & (np.hypot((y - 44) * 1.5, (x - 44) * 1.5) < 16), 55, ct).astype(np.int16)
+    result = run(bodies.Limb(limb.ct.like(ct), limb.suv, boneless, limb.regions, limb.anatomy))
+    assert any(row["concordance"] == "CT+PET+" and np.isnan(row["distance_to_bone_mm"]) for row in result.rows)
+
+
+def test_metal_and_organs_are_dropped_and_counted():
+    limb = bodies.limb([Ball(28.0, 0.0, 0.0, 2.0, 3000.0), Ball(-28.0, 0.0, 10.0, 0.5, 300.0)], half_z=30.0)
+    z, y, x = np.indices(limb.tissues.shape)
+    centre = limb.ct.index(np.array([[-28.0, 0.0, 10.0]]))[0]
+    near = np.sqrt(sum(((a - c) * s) ** 2 for a, c, s in zip((z, y, x), centre, limb.ct.spacing, strict=True))) < 14
+    tissues = np.where(near, TISSUES["viscera"], limb.tissues).astype(np.uint8)
+    result = run(bodies.Limb(limb.ct, limb.suv, tissues, limb.regions, limb.anatomy))
+    assert not any(str(row["concordance"]).startswith("CT+") for row in result.rows)
+    assert result.findings["dropped"]["metal"] == 1
+    assert result.findings["dropped"]["viscera, bowel contents or contrast"] == 1
+
+
+def test_unlikely_bone_is_looked_at_as_a_deposit():
+    limb = bodies.limb([COLD], half_z=30.0)
+    z, y, x = np.indices(limb.tissues.shape)
+    place = limb.ct.index(np.array([[COLD.x, COLD.y, COLD.z]]))[0]
+    ball = (
+        np.sqrt(sum(((a - c) * s) ** 2 for a, c, s in zip((z, y, x), place, limb.ct.spacing, strict=True)))
+        < COLD.radius
+    )
+    tissues = np.where(ball, TISSUES["bone"], limb.tissues).astype(np.uint8)
+    piece = {"x_mm": COLD.x, "y_mm": COLD.y, "z_mm": COLD.z, "volume_ml": 0.4, "bone_probability": 0.2}
+    sure = bodies.Limb(limb.ct, limb.suv, tissues, limb.regions, limb.anatomy)
+    assert run(sure).rows == []
+    doubtful = bodies.Limb(limb.ct, limb.suv, tissues, limb.regions, {**limb.anatomy, "uncertain_bone": [piece]})
+    assert len(run(doubtful).rows) == 1
+
+
+def stage_inputs(folder, limb):
+    write_volume(folder / "ct.nii.gz", limb.ct, np.int16)
+    write_volume(folder / "suv.nii.gz", limb.suv, np.float32)
+    write_volume(folder / "tissues.nii.gz", limb.ct.like(limb.tissues), np.uint8)
+    write_volume(folder / "regions.nii.gz", limb.ct.like(limb.regions), np.uint8)
+    write_json(folder / "anatomy.json", limb.anatomy)
+    write_json(folder / "ct.json", {"KVP": 120.0, "SliceThickness": 3.0})
+    write_json(folder / "suv.json", {"fwhm_mm": 6.0})
+    write_json(folder / "xfm.json", {"tolerance_mm": 2.0})
+    sitk.WriteTransform(sitk.AffineTransform(3), str(folder / "xfm.tfm"))
+    names = {"ct": "ct.nii.gz", "ct_json": "ct.json", "suv": "suv.nii.gz", "suv_json": "suv.json"}
+    names |= {"tissues": "tissues.nii.gz", "regions": "regions.nii.gz", "anatomy": "anatomy.json"}
+    names |= {"xfm": "xfm.tfm", "xfm_json": "xfm.json"}
+    return {key: str(folder / name) for key, name in names.items()}
+
+
+def test_stage_writes_the_contracts_files_the_same_each_time(tmp_path, trio, capsys):
+    inputs = stage_inputs(tmp_path, trio)
+    contents = []
+    for turn in ("one", "two"):
+        outputs = {
+            "lesions": str(tmp_path / turn / "dseg.nii.gz"),
+            "candidates": str(tmp_path / turn / "candidates.tsv"),
+            "findings": str(tmp_path / turn / "findings.json"),
+        }
+        find_lesions(**inputs, **outputs, scan=SCAN, pet_threshold="relative", injection_sites=[])
+        contents.append([Path(path).read_bytes() for path in outputs.values()])
+    assert contents[0] == contents[1]
+    frame = read_table(outputs["candidates"])
+    assert list(frame.columns[: len(LESION_COLUMNS)]) == list(LESION_COLUMNS)
+    assert set(frame.concordance) <= set(CONCORDANCES)
+    assert set(frame.pet_status) <= set(PET_STATUSES)
+    assert frame.compartment.isna().all()
+    image = nib.load(outputs["lesions"])
+    assert image.get_data_dtype() == np.uint16
+    assert sorted(np.unique(read_volume(outputs["lesions"]).array)) == [0, *frame.lesion_id]
+    findings = json.loads(Path(outputs["findings"]).read_text())
+    assert set(findings) == {"dropped", "imaged_fraction", "reference", "warnings"}
+    assert len(findings["imaged_fraction"]) == 32
+    assert findings["imaged_fraction"]["right thigh"]["ct"] == pytest.approx(0.3)
+    assert "3 lesions" in capsys.readouterr().out
+
+
+def test_settings_and_rules_name_the_same_keys_and_defaults():
+    from calciflow.settings import Lesions
+
+    given = Lesions().model_dump()
+    assert given == {name: getattr(Rules(), name) for name in given}
+    assert set(given) == set(Rules.__dataclass_fields__)

@@ -1,0 +1,122 @@
+"""Volume, mass and Agatston score against analytic balls and against arithmetic by hand."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from calciflow.measure.boxes import widen
+from calciflow.measure.density import (
+    agatston,
+    local_background,
+    measure_density,
+    plateau,
+    smoothed,
+    sphere_peak,
+    unblurred_volume,
+)
+
+PIXEL = 0.98
+KERNEL_MM = 1.8
+
+
+def ball_image(volume_ml, slice_mm, hu, background, noise, shift, rng):
+    """A ball seen by a scanner: exact on a grid four times finer, blurred in the slice, averaged over the slice."""
+    spacing = np.array([slice_mm, PIXEL, PIXEL])
+    radius = (3000 * volume_ml / (4 * np.pi)) ** (1 / 3)
+    size = [2 * int((radius + 14) / step) + 1 for step in spacing]
+    fine = 4
+    axes = [((np.arange(n * fine) + 0.5) / fine - n / 2) * s - d for n, s, d in zip(size, spacing, shift, strict=True)]
+    z, y, x = np.meshgrid(*axes, indexing="ij", sparse=True)
+    image = np.clip((radius - np.sqrt(x**2 + y**2 + z**2)) / (PIXEL / fine) + 0.5, 0, 1).astype(np.float32)
+    for axis in (1, 2):
+        image = ndimage.gaussian_filter1d(image, KERNEL_MM / 2.3548 * fine / PIXEL, axis)
+    image = image.reshape(size[0], fine, size[1], fine, size[2], fine).mean(axis=(1, 3, 5))
+    grain = ndimage.gaussian_filter(rng.standard_normal(image.shape), (0, 0.6, 0.6))
+    return (background + (hu - background) * image + noise * grain / grain.std()).astype(np.float32), tuple(spacing)
+
+
+def measured(image, spacing):
+    """Delimit and measure the ball in the middle as the stage does."""
+    sigma = (
+        spacing[0] / np.sqrt(12),
+        *2 * (np.sqrt((KERNEL_MM / 2.3548) ** 2 + PIXEL**2 / 12),),
+    )
+    seed = smoothed(image) >= 130
+    parts, _ = ndimage.label(seed, np.ones((3, 3, 3)))
+    middle = np.array(image.shape) // 2
+    near = parts[tuple(slice(m - 3, m + 4) for m in middle)]
+    seed = parts == np.bincount(near[near > 0]).argmax()
+    plain = ~widen(seed, max(4.0, 1.1 * spacing[0]), spacing)
+    contrast = image - local_background(image, plain, spacing)
+    level = plateau(contrast, seed, spacing, sigma)
+    near = widen(seed, max(2.0, 1.01 * spacing[0]), spacing) & np.isfinite(level)
+    mask = near & (contrast >= 0.5 * level)
+    return measure_density(image, mask, contrast, np.ones(mask.shape, bool), spacing, sigma)
+
+
+@pytest.mark.parametrize(
+    ("volume_ml", "slice_mm", "most"),
+    [(0.1, 1.5, 0.1), (0.1, 3.27, 0.15), (0.3, 3.27, 0.1), (1.0, 3.27, 0.08), (0.5, 5.0, 0.15), (2.0, 5.0, 0.1)],
+)
+def test_volume_of_a_noisy_ball_is_right(volume_ml, slice_mm, most):
+    rng = np.random.default_rng(3)
+    errors = []
+    for hu, background in ((350, 50), (600, -100), (1000, 50), (500, 50), (800, -100)):
+        shift = rng.uniform(-0.5, 0.5, 3) * (slice_mm, PIXEL, PIXEL)
+        image, spacing = ball_image(volume_ml, slice_mm, hu, background, 15.0, shift, rng)
+        errors.append(measured(image, spacing).volume_ml / volume_ml - 1)
+    assert np.median(np.abs(errors)) < most
+
+
+@pytest.mark.parametrize(("volume_ml", "slice_mm"), [(0.05, 1.5), (0.05, 3.27), (0.2, 3.27), (1.0, 5.0)])
+def test_mass_is_kept_whatever_the_blur(volume_ml, slice_mm):
+    rng = np.random.default_rng(5)
+    errors = []
+    for hu, background in ((450, 50), (600, -100), (1000, 50), (500, 50), (800, -100)):
+        shift = rng.uniform(-0.5, 0.5, 3) * (slice_mm, PIXEL, PIXEL)
+        image, spacing = ball_image(volume_ml, slice_mm, hu, background, 15.0, shift, rng)
+        errors.append(measured(image, spacing).mass_hu_ml / ((hu - background) * volume_ml) - 1)
+    assert np.median(np.abs(errors)) < 0.05
+
+
+@pytest.mark.parametrize(("radius", "sigma"), [(2.0, 1.0), (3.0, 3.0), (5.0, 1.5)])
+def test_peak_of_a_blurred_ball_agrees_with_a_numerical_blur(radius, sigma):
+    step = 0.25
+    line = np.arange(-16, 16 + step, step)
+    z, y, x = np.meshgrid(line, line, line, indexing="ij", sparse=True)
+    ball = np.clip((radius - np.sqrt(x**2 + y**2 + z**2)) / step + 0.5, 0, 1).astype(np.float32)
+    blurred = ndimage.gaussian_filter(ball, sigma / step, truncate=5)
+    assert sphere_peak(radius, sigma) == pytest.approx(float(blurred.max()), abs=0.005)
+
+
+def test_unblurring_undoes_the_loss_of_the_peak():
+    for volume in (0.02, 0.1, 1.0, 20.0):
+        radius = (3000 * volume / (4 * np.pi)) ** (1 / 3)
+        apparent = volume / sphere_peak(radius, 1.2)
+        assert unblurred_volume(apparent, 1.2) == pytest.approx(volume, rel=0.01)
+    assert unblurred_volume(0.0, 1.2) == 0.0
+    assert unblurred_volume(0.3, 0.0) == 0.3
+    assert unblurred_volume(0.0001, 2.0) < 0.001
+
+
+def test_background_bridges_the_border_between_fat_and_muscle():
+    image = np.full((9, 30, 30), 50.0, np.float32)
+    image[:, :15] = -100.0
+    valid = np.ones(image.shape, bool)
+    valid[3:6, 12:18, 12:18] = False
+    background = local_background(image, valid, (1.0, 1.0, 1.0))
+    assert background[4, 12, 15] < -40
+    assert background[4, 17, 15] > -10
+
+
+def test_agatston_score_by_hand():
+    image = np.zeros((3, 10, 10), np.float32)
+    image[0, 2:4, 2:4] = 150.0  # 4 mm2, weight 1
+    image[1, 2:5, 2:4] = 250.0  # 6 mm2, weight 2
+    image[2, 2, 2:4] = 450.0  # 2 mm2, weight 4
+    image[2, 8, 8] = 129.0
+    everywhere = np.ones(image.shape, bool)
+    assert agatston(image, everywhere, (3.0, 1.0, 1.0)) == pytest.approx(4 + 12 + 8)
+    assert agatston(image, everywhere, (1.5, 1.0, 1.0)) == pytest.approx((4 + 12 + 8) / 2)
+    assert agatston(image, everywhere, (5.0, 1.0, 1.0)) is None
+    assert agatston(image, everywhere, (3.0, 0.6, 0.6)) == pytest.approx((4 * 0.36) + 2 * 6 * 0.36)
