@@ -9,6 +9,13 @@ from pathlib import Path
 
 import calciflow
 
+# One thread for the linear algebra: the work is in many small products, where threads only wait for each other, and
+# the order of sums, so the last bit of a result, would depend on the number of cores. A fixed number for ITK, for the
+# same reason. Both are read when the libraries are imported, which shims do after this module.
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[_variable] = "1"
+os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = "2"
+
 
 @contextmanager
 def logged(log: str | Path, shim: str) -> Iterator[None]:

@@ -114,7 +114,9 @@ def detect(
     muscle_hu = 50.0
     threshold = np.maximum(floor, muscle_hu + rules.noise_factor * noise).astype(np.float32)
     blur = ct_blur(ct, tissues, slice_mm)
-    deposits, dropped = find_deposits(ct, tissues, bone, CtRules(threshold, blur, rules.min_volume_ml, rules.merge_mm))
+    deposits, dropped = find_deposits(
+        ct, tissues, bone, CtRules(threshold, noise, blur, rules.min_volume_ml, rules.merge_mm)
+    )
     metal = find_metal(ct.array, box_of(tissues > 0))
     deposits = _keep_deposits(deposits, tissues, regions, metal, ct, dropped)
     scene = build_scene(suv, ct, tissues, regions, mapping, fwhm)

@@ -43,9 +43,10 @@ SCAN_COLUMNS = {
 CLINICAL_COLUMNS = {
     "participant_id": "The person. Required.",
     "session_id": "The visit. Required.",
-    "region": "One of the fixed regions, or a region of the scoring form; `total` where only a total was given. Required.",
-    "side": "`left`, `right` or `midline`; `n/a` for a total. Halves of a region that the form scores as a whole count as "
-    "the higher of the two. Required.",
+    "region": "One of the fixed regions, or a region of the scoring form; `total` where only a total was given. "
+    "Required.",
+    "side": "`left`, `right` or `midline`; `n/a` for a total. Of the halves of a region that the form scores as a "
+    "whole, the higher score counts. Required.",
     "score": "The clinician's score, a number, 0 or more; `n/a` if not examined. Required.",
     "reader": "Who scored; several readers of one region each have a row.",
 }

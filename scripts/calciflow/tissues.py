@@ -17,6 +17,7 @@ from calciflow.anatomy.grid import (
     blocks,
     bounding_box,
     centres,
+    covered,
     dilate,
     distance,
     erode,
@@ -37,7 +38,7 @@ BONE_GRID_MM = 2.05
 """Blocks on which bone is found: two voxels of a 512 matrix."""
 
 
-RIB_LAYER_MM = 14.0
+RIB_LAYER_MM = 12.0
 """Ribs and their cartilage lie within this distance of the cavity."""
 
 UNCERTAIN = (0.1, 0.9)
@@ -115,37 +116,36 @@ def _segment_box(volume: Volume, body: Mask, air: Mask, grid_mm: float, at_borde
     finding = find_skeleton(middle, transfer(body, grid, middle_grid), transfer(depth, grid, middle_grid), middle_grid)
 
     # First with the sure skeleton; where the other dense objects lie then says what they are.
-    bone = _share(finding.bone, middle_grid, grid) > 0.3
+    bone = covered(finding.bone, middle_grid, grid) > 0.3
     skull = transfer(finding.skull, middle_grid, grid)
     midline, right, aside, notes = find_midline(volume, body, grid)
     warnings += notes
     arms = follow_arms(bone, body, lungs, skull, right, grid)
     levels, trunk_bone = find_levels(grid, body, bone, lungs, skull, right, aside, arms)
     regions = assign(body, bone, levels, right, aside, arms, grid)
-    dense = (_share(finding.objects > 0, middle_grid, grid) > 0.1) & ~bone
+    dense = (covered(finding.objects > 0, middle_grid, grid) > 0.1) & ~bone
     compartment = muscle_compartment(hu, body, bone, dense, grid)
     trunk = trunk_of(regions, levels, right, grid)
     trunk &= np.isin(regions, [region_label(r, s) for r in ("chest", "abdomen", "pelvis") for s in ("left", "right")])
     column = int(np.clip(right[right.shape[0] // 2, 0].argmax(), 0, right.shape[2] - 1))
     outer = ~erode(compartment, 35.0, grid.spacing, flat=True)
-    trunk_bone |= (_share(finding.objects > 0, middle_grid, grid) > 0.2) & outer & trunk
+    trunk_bone |= (covered(finding.objects > 0, middle_grid, grid) > 0.2) & outer & trunk
     cavity = find_cavity(hu, compartment, lungs, air, trunk_bone, trunk, column, grid)
 
     skeleton, uncertain = _decide(finding, regions, cavity, grid, middle_grid, volume)
     leftover = (finding.objects > 0) & ~skeleton
 
-    box = (slice(None), slice(None), slice(None))
-    outside = refine(ct, body, grid, box)
+    outside = refine(ct, body, grid)
     tissue = np.zeros(outside.shape, np.uint8)
     tissue[outside] = TISSUES["subcutaneous_fat"]
     hull = transfer(compartment, grid, middle_grid)
     edge = transfer(rim(compartment, grid), grid, middle_grid)
     muscle = np.where(edge & ~leftover, middle > FAT_EDGE_HU, hull)
-    tissue[expand(muscle, middle_grid, box) & outside] = TISSUES["muscle"]
-    tissue[expand(cavity, grid, box) & outside] = TISSUES["viscera"]
-    tissue[expand(skull, grid, box) & outside] = TISSUES["viscera"]
-    lung_fine = expand(ndimage.binary_dilation(lungs), grid, box) & (ct < -300) & outside
-    tissue[lung_fine & ((tissue == TISSUES["viscera"]) | expand(lungs, grid, box))] = TISSUES["lung"]
+    tissue[expand(muscle, middle_grid) & outside] = TISSUES["muscle"]
+    tissue[expand(cavity, grid) & outside] = TISSUES["viscera"]
+    tissue[expand(skull, grid) & outside] = TISSUES["viscera"]
+    lung_fine = expand(ndimage.binary_dilation(lungs), grid) & (ct < -300) & outside
+    tissue[lung_fine & ((tissue == TISSUES["viscera"]) | expand(lungs, grid))] = TISSUES["lung"]
     tissue[skin_shell(outside, spacing)] = TISSUES["skin"]
     tissue[bone_edge(ct, middle, skeleton, leftover, middle_grid) & outside] = TISSUES["bone"]
 
@@ -160,11 +160,6 @@ def _segment_box(volume: Volume, body: Mask, air: Mask, grid_mm: float, at_borde
         "warnings": warnings,
     }
     return Maps(tissue, region_full, anatomy)
-
-
-def _share(mask: Mask, source: Grid, target: Grid) -> NDArray[np.float32]:
-    """Share of each block of ``target`` that a mask on ``source`` covers."""
-    return block_mean(expand(mask.view(np.uint8), source), target)
 
 
 def _decide(

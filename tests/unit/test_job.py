@@ -46,6 +46,15 @@ def test_the_traceback_is_in_the_log_and_its_last_line_on_the_terminal(tmp_path)
     assert "ValueError: slice 7" in done.stderr
 
 
+def test_threads_are_fixed_before_the_libraries_load(tmp_path):
+    done = run(
+        tmp_path,
+        "import os; print(os.environ['OMP_NUM_THREADS'], SimpleITK.ProcessObject.GetGlobalDefaultNumberOfThreads())",
+    )
+    assert done.returncode == 0
+    assert "1 2\n" in (tmp_path / "logs" / "x.log").read_text()
+
+
 def test_an_abort_in_compiled_code_leaves_its_words_in_the_log(tmp_path):
     done = run(tmp_path, "import os; os.write(2, b'terminate called\\n'); os.abort()")
     assert done.returncode != 0

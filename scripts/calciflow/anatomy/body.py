@@ -135,15 +135,15 @@ def _reached(space: Mask) -> Mask:
     return _touching(space, faces & space)
 
 
-def refine(ct: NDArray[np.int16], body: Mask, grid: Grid, box: tuple[slice, slice, slice]) -> Mask:
-    """Draw the outline at full resolution inside a box of the CT.
+def refine(ct: NDArray[np.int16], body: Mask, grid: Grid) -> Mask:
+    """Draw the outline at full resolution.
 
     Blocks well inside are body whatever they hold; at the edge each voxel is decided by ``SKIN_EDGE_HU``.
     """
     edge = max(grid.spacing)
     inner = erode(body, 1.01 * edge, grid.spacing)
     outer = dilate(body, 1.01 * edge, grid.spacing)
-    fine = ct[box] > SKIN_EDGE_HU
-    fine &= expand(outer, grid, box)
-    fine |= expand(inner, grid, box)
+    fine = ct > SKIN_EDGE_HU
+    fine &= expand(outer, grid)
+    fine |= expand(inner, grid)
     return fine

@@ -153,7 +153,10 @@ def _judge(space: Mask, agreed: Mask | None, shell: Mask, hu: NDArray[np.float32
         return np.zeros_like(space), np.zeros_like(space)
     inside = labels[space]
     radius = np.zeros(count + 1)
-    np.maximum.at(radius, inside, distance(space, grid.spacing)[space])
+    # Half the blocks tell 28 from 40 mm as well, in a quarter of the time.
+    z, y, x = grid.spacing
+    half = np.ascontiguousarray(space[:, ::2, ::2])
+    np.maximum.at(radius, labels[:, ::2, ::2][half], distance(half, (z, 2.0 * y, 2.0 * x))[half])
     size = np.bincount(inside, minlength=count + 1).clip(1)
     mean = np.bincount(inside, weights=hu[space], minlength=count + 1) / size
     both = np.zeros(count + 1)

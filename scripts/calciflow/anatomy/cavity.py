@@ -22,7 +22,7 @@ AXIS_MM = 45.0
 BACK_MM = 42.0
 """Nothing behind this distance from the spine's front is inside: vertebral body plus canal."""
 
-WALL_MM = (6.0, 16.0, 34.0)
+WALL_MM = (6.0, 11.0, 30.0)
 """Thinnest, usual and thickest wall of the trunk beside the bones."""
 
 BACK_WIDTH_MM, BACK_SLOPE = 50.0, 0.8

@@ -98,11 +98,24 @@ def transfer(array: NDArray[Any], source: Grid, target: Grid) -> NDArray[Any]:
     return array[picks[0]][:, picks[1]][:, :, picks[2]]
 
 
-def expand(array: NDArray[Any], grid: Grid, box: tuple[slice, slice, slice] | None = None) -> NDArray[Any]:
-    """Give every voxel of the finer grid (or of a box of it) its block's value."""
-    box = box or (slice(None), slice(None), slice(None))
-    picks = [np.arange(size)[part] // f for size, f, part in zip(grid.fine_shape, grid.factors, box, strict=True)]
-    return array[picks[0]][:, picks[1]][:, :, picks[2]]
+def expand(array: NDArray[Any], grid: Grid) -> NDArray[Any]:
+    """Give every voxel of the finer grid its block's value."""
+    fz, fy, fx = grid.factors
+    nz, ny, nx = grid.fine_shape
+    plane = np.empty((array.shape[0], ny, nx), array.dtype)
+    for y in range(fy):
+        for x in range(fx):
+            target = plane[:, y::fy, x::fx]
+            target[...] = array[:, : target.shape[1], : target.shape[2]]
+    return plane if fz == 1 else np.repeat(plane, fz, axis=0)[:nz]
+
+
+def covered(mask: Mask, source: Grid, target: Grid) -> NDArray[np.float32]:
+    """Share of each block of ``target`` that a mask on ``source`` covers; both lie over the same finer grid."""
+    if any(t % s for t, s in zip(target.factors, source.factors, strict=True)):
+        return block_mean(expand(mask.view(np.uint8), source), target)
+    z, y, x = (t // s for t, s in zip(target.factors, source.factors, strict=True))
+    return block_mean(mask.view(np.uint8), Grid((z, y, x), target.shape, source.shape, target.spacing))
 
 
 def distance(mask: Mask, spacing: tuple[float, float, float], flat: bool = False) -> NDArray[np.float32]:

@@ -20,6 +20,9 @@ CORE_HU = (650.0, 480.0, 320.0)
 GROWTH = 5
 """Blocks by which a core grows before what is left becomes an object of its own."""
 
+WIDEST_SHELL_MM = 2.6
+"""Blocks wider than this mix cortex (1 to 5 mm) with marrow: core and shell can't be compared on them."""
+
 BROAD = 0.22
 """Share of the smaller object's surface beyond which a contact is no neck."""
 
@@ -198,7 +201,7 @@ def describe(hu: NDArray[np.float32], mask: Mask, skin_depth: NDArray[np.float32
     core = filled & (depth > max(0.6 * deepest, 1.6 * inner))
     shell = filled & (depth <= 2.1 * inner) & (depth > 0.9 * inner)
     contrast = float("nan")
-    if core.sum() >= 4 and shell.sum() >= 8:
+    if inner <= WIDEST_SHELL_MM and core.sum() >= 4 and shell.sum() >= 8:
         contrast = float(hu[core].mean() - np.percentile(hu[shell], 60))
     points = np.argwhere(filled) * step
     spread = points - points.mean(0)

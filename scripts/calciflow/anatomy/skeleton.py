@@ -30,7 +30,10 @@ STANDS_OUT = 0.7
 SOLID_HU = -25.0
 """Core less shell above which an object is solid."""
 
-NECK = 0.6
+RIB_ODDS = 3.5
+"""What is dense in the layer right outside the pleura and the peritoneum is a rib, or its cartilage."""
+
+NECK = 1.0
 """Area of contact with other dense objects over an object's mean cross-section, below which it is a neck."""
 
 LARGE_ML = 150.0
@@ -131,7 +134,8 @@ def find_skeleton(hu: NDArray[np.float32], body: Mask, skin_depth: NDArray[np.fl
     """
     dense = dense_bone(hu, body, grid)
     labels, count = split(hu, dense)
-    volume = np.bincount(labels.ravel(), minlength=count + 1) * grid.block_ml
+    size = np.bincount(labels[labels > 0], minlength=count + 1)
+    volume = size * grid.block_ml
     boxes = cc3d.statistics(labels.view(np.uint32))["bounding_boxes"]
     z, y, x = (max(2, round(16.0 / step)) for step in grid.spacing)
     margin = (z, y, x)
@@ -155,7 +159,8 @@ def find_skeleton(hu: NDArray[np.float32], body: Mask, skin_depth: NDArray[np.fl
     filled, skull = fill_marrow((sure | tied)[labels], hu, grid)
     total, into = faces_into(labels, count, filled, grid)
     share = into / np.maximum(total, 1)
-    inside = np.bincount(labels[filled], minlength=count + 1) / np.maximum(np.bincount(labels.ravel()), 1)
+    inside = np.bincount(labels[filled], minlength=count + 1) / np.maximum(size, 1)
+    inside[0] = 0.0
     solid = np.zeros(count + 1, bool)
     for label, shape in shapes.items():
         # A piece of a bone is joined over its whole section, a deposit over less.
@@ -165,11 +170,15 @@ def find_skeleton(hu: NDArray[np.float32], body: Mask, skin_depth: NDArray[np.fl
     sure |= (inside > ENCLOSED) & ~(tied & (share < 1.0 - STANDS_OUT) & solid)
     sure[0] = False
     bone = filled & (sure[labels] | (labels == 0))
-    if (tied & ~sure).any():
+    for label in np.flatnonzero(tied & ~sure).tolist():
         # Marrow that only a rejected object had closed is no marrow.
-        bone = fill_marrow(sure[labels], hu, grid)[0] & (sure[labels] | (labels == 0))
+        if volume[label] < SMALLEST_ML:
+            continue
+        box = _box(boxes[label], hu.shape, margin)
+        part = Grid(grid.factors, bone[box].shape, bone[box].shape, grid.spacing)
+        bone[box] &= fill_marrow(sure[labels[box]], hu[box], part)[0]
     candidates = []
-    rest = np.where(bone, 0, labels)
+    rest = labels * ~bone
     for label, shape in shapes.items():
         if sure[label]:
             continue
@@ -222,12 +231,16 @@ def probability(candidate: Candidate, region: str, in_cavity: bool, by_cavity: b
     shape, odds = candidate.shape, candidate.odds
     if in_cavity:
         return 0.0
-    odds += 8.0 * candidate.contact
-    odds += 0.8 if candidate.gap_mm < NEAR_MM else -1.0 - 0.15 * (candidate.gap_mm - NEAR_MM)
+    odds += 6.0 * candidate.contact
+    rib = by_cavity and region in ("chest", "abdomen") and shape.depth_mm > 8.0
+    if rib:
+        odds += RIB_ODDS if not np.isfinite(shape.contrast_hu) else 0.5 * RIB_ODDS
+    elif candidate.gap_mm < NEAR_MM:
+        odds += 0.8
+    else:
+        odds -= 1.0 + 0.15 * (candidate.gap_mm - NEAR_MM)
     if region in ("fingers", "toes") and np.isfinite(shape.centrality):
         odds += 4.0 * (min(shape.centrality, 1.0) - 0.55)
     if region in ("head", "neck") and shape.depth_mm > 10.0:
         odds += 2.5  # hyoid, larynx, teeth, skull base
-    if by_cavity and region in ("chest", "abdomen") and shape.depth_mm > 8.0:
-        odds += 2.5  # ribs and their calcified cartilage
     return float(1.0 / (1.0 + np.exp(-odds)))

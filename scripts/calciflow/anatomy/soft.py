@@ -18,8 +18,11 @@ SEPTUM_MM = 3.0
 AIRY_HU = -250.0
 """Below it a block holds gas: no fat."""
 
-LEAK_MM = 4.0
+LEAK_MM = 6.5
 """Half the width of a gap in the muscle layer that fat is not followed through."""
+
+SHALLOW = 0.06
+"""Share of a piece of fat that lies right under the skin, above which it is subcutaneous."""
 
 BELLY_GAP_MM = 12.0
 """Fat and fascia between muscle bellies are narrower than twice this."""
@@ -74,18 +77,22 @@ def muscle_compartment(hu: NDArray[np.float32], body: Mask, bone: Mask, dense: M
     fat = body & ~inside
     wide = erode(fat & (hu > AIRY_HU), LEAK_MM, step, flat=True)
     labels = cc3d.connected_components(apart(wide), connectivity=6)[::2]
-    outer = np.zeros(int(labels.max()) + 1, bool)
-    outer[np.unique(labels[wide & (depth <= LEAK_MM + 2.5 * max(step[1:]))])] = True
+    # Fat inside a thin wall comes near the skin as well, but only with a small part of it.
+    size = np.bincount(labels[wide], minlength=int(labels.max()) + 1)
+    shallow = wide & (depth <= LEAK_MM + 2.5 * max(step[1:]))
+    outer = np.bincount(labels[shallow], minlength=len(size)) > SHALLOW * size
     outer[0] = False
     subcutaneous = dilate(np.asarray(outer[labels]), LEAK_MM + 0.5 * max(step[1:]), step, flat=True) & fat
     subcutaneous |= fat & (depth <= 2.0 * max(step[1:]))
     # Thin layers of fat that the erosion has lost still lie outside, next to the skin's side.
-    labels = cc3d.connected_components(fat & ~subcutaneous, connectivity=6)
-    size = np.bincount(labels.ravel()) * grid.block_ml
-    small = size < 30.0
-    near = np.zeros(len(size), bool)
-    near[np.unique(labels[dilate(subcutaneous, 1.1 * max(step[1:]), step, flat=True) & (labels > 0)])] = True
-    small &= near
-    small[0] = False
-    subcutaneous |= small[labels]
+    rest = fat & ~subcutaneous
+    labels = cc3d.connected_components(rest, connectivity=6)
+    size = np.bincount(labels[rest], minlength=int(labels.max()) + 1)
+    flat_part = np.bincount(labels[rest & (depth <= LEAK_MM + 3.0 * max(step[1:]))], minlength=len(size))
+    thin = (size * grid.block_ml < 30.0) & (flat_part > 0.5 * size)
+    beside = np.zeros(len(size), bool)
+    beside[np.unique(labels[dilate(subcutaneous, 1.1 * max(step[1:]), step, flat=True) & rest])] = True
+    thin &= beside
+    thin[0] = False
+    subcutaneous |= thin[labels]
     return body & ~subcutaneous

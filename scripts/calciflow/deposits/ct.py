@@ -34,8 +34,17 @@ FALSE_PER_SCAN = 0.05
 LEAST_PLAIN = 30
 """Voxels of a tissue that its own background takes; with fewer, all tissues around are averaged."""
 
+HINT_VOXELS = 6
+HINT_NOISE = 1.8
+"""A small component is looked at closely if its 3 x 3 mean rises by that many standard deviations of a voxel."""
+
 BULGE_VOXELS = 4
+BULGE_SHARE = 0.3
+BULGE_ML = 0.1
 _CUBE = np.ones((3, 3, 3), bool)
+
+STREAK_MARGIN = 1.2
+"""Streaks between bones give CT noise longer tails than a Gaussian's: the needed significance is raised by that."""
 
 MOST_CANDIDATES = 4000
 """With more components than these the noise is worse than measured: the threshold is raised until fewer are left."""
@@ -80,6 +89,8 @@ class CtRules:
 
     threshold: NDArray[np.float32]
     """Threshold of every slice."""
+    noise: NDArray[np.float32]
+    """Noise of every slice."""
     blur_mm: tuple[float, float, float]
     min_volume_ml: float
     merge_mm: float
@@ -127,13 +138,14 @@ def find_deposits(
         return [], dropped
     hu, labels, skeleton = ct.array[body_box], tissues[body_box], bone[body_box]
     spacing = ct.spacing
+    noise = rules.noise[body_box[0]]
     threshold = rules.threshold[body_box[0], None, None].astype(np.float32)
     rim = dilate_voxels(skeleton, _rim_steps(spacing))
     allowed = (labels > 0) & ~rim
     components, count = _components(hu, allowed, threshold)
     body_ml = float((labels > 0).sum()) * ct.voxel_ml
     element_ml = float(np.prod([FWHM_PER_SIGMA * s for s in rules.blur_mm])) / 1000.0
-    least_z = false_alarm_z(body_ml, element_ml)
+    least_z = STREAK_MARGIN * false_alarm_z(body_ml, element_ml)
     painted = np.zeros(hu.shape, bool)
     joined = np.zeros(hu.shape, bool)
     boxes = cc3d.statistics(components, no_slice_conversion=False)["bounding_boxes"] if count else []
@@ -142,8 +154,11 @@ def find_deposits(
         box = grow(tight, MARGIN_MM, spacing, hu.shape)
         seed = components[box] == label
         others = (components[box] > 0) & ~seed
-        if not stands_out(hu[box], seed, skeleton[box], rim[box]):
+        if not stands_out(hu[box], seed, skeleton[box], rim[box], spacing):
             dropped["edge of bone"] += 1
+            continue
+        if not _hint(hu, tight, components, label, float(noise[tight[0].start])):
+            dropped["noise"] += 1
             continue
         cut = _delimit(hu[box], seed, others, labels[box], skeleton[box], rim[box], spacing, rules)
         if cut is None or cut[1] < least_z:
@@ -176,25 +191,39 @@ def find_deposits(
 
 
 def stands_out(
-    hu: NDArray[np.int16], seed: NDArray[np.bool_], skeleton: NDArray[np.bool_], rim: NDArray[np.bool_]
+    hu: NDArray[np.int16],
+    seed: NDArray[np.bool_],
+    skeleton: NDArray[np.bool_],
+    rim: NDArray[np.bool_],
+    spacing: Spacing,
 ) -> bool:
     """Whether a seed beside bone is more than bone's blurred edge.
 
-    It is if it has a summit of its own (a voxel of it that none of its 26 neighbours surpasses: an edge falls from bone
-    outwards) or if it bulges: at least ``BULGE_VOXELS`` of it lie beyond the reach of bone's blur.
+    It is if it is brighter than what lies between it and the bone (an edge falls from bone outwards), or if it bulges:
+    ``BULGE_SHARE`` of it or ``BULGE_ML``, and at least ``BULGE_VOXELS``, lie beyond the reach of bone's blur.
     """
-    close = rim & ~skeleton
-    if not (ndimage.binary_dilation(seed, _CUBE) & close).any():
+    close = rim & ~skeleton & ndimage.binary_dilation(seed, _CUBE)
+    if not close.any():
         return True
-    tight = box_of(seed)
-    assert tight is not None
-    tight = grow(tight, 0.1, (1.0, 1.0, 1.0), seed.shape)
-    values, own = hu[tight], seed[tight]
-    summit = own & (values == ndimage.maximum_filter(values, size=3, mode="nearest"))
-    if summit.any():
+    if float(hu[seed].max()) > float(hu[close].max()):
         return True
-    far = own & ~dilate_voxels(rim, (1, 1, 1))[tight]
-    return int(far.sum()) >= BULGE_VOXELS
+    far = int((seed & ~dilate_voxels(rim, (1, 1, 1))).sum())
+    large = far * float(np.prod(spacing)) / 1000.0 >= BULGE_ML
+    return far >= BULGE_VOXELS and (large or far >= BULGE_SHARE * int(seed.sum()))
+
+
+def _hint(hu: NDArray[np.int16], tight: Box, components: NDArray[np.uint32], label: int, noise: float) -> bool:
+    """Cheap look at a small component: whether the 3 x 3 mean about its highest voxel rises over its surroundings.
+
+    A single noisy voxel has neighbours like any tissue; a deposit, blurred, does not. Larger components pass.
+    """
+    own = components[tight] == label
+    if own.sum() > HINT_VOXELS:
+        return True
+    place = np.argwhere(own)[int(np.argmax(hu[tight][own]))] + offset(tight)
+    plane = hu[place[0], max(0, place[1] - 4) : place[1] + 5, max(0, place[2] - 4) : place[2] + 5]
+    near = hu[place[0], max(0, place[1] - 1) : place[1] + 2, max(0, place[2] - 1) : place[2] + 2]
+    return float(near.mean()) - float(np.median(plane)) >= HINT_NOISE * noise
 
 
 def _territory(

@@ -182,7 +182,7 @@ def judge_focus(focus: Focus, scene: PetScene, bone_spill_max: float) -> Verdict
     inside the skull. The centre of the uptake that is not explained by spill decides, since blur does not move it.
     """
     where = tuple(focus.voxels.T)
-    weight = np.maximum(scene.suv.array[where] - scene.explained[where], 1e-6).astype(np.float64)
+    weight = np.maximum(scene.excess(where), 1e-6).astype(np.float64)
     weight /= weight.sum()
     share = {name: float((weight * values[where]).sum()) for name, values in scene.shares.items()}
     if share["body"] < 0.35:

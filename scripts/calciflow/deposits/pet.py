@@ -101,7 +101,7 @@ def find_foci(scene: PetScene, rules: PetRules) -> tuple[list[Focus], Counter[st
         In falling order of their height; what is left out by its own volume or level, by cause.
     """
     dropped: Counter[str] = Counter()
-    excess = scene.suv.array - scene.explained
+    excess = scene.excess()
     filtered, needed = scene.filtered, needed_excess(scene, rules)
     significance = (filtered / np.maximum(needed, 1e-6) * rules.z).astype(np.float32)
     over = filtered > needed

@@ -151,7 +151,7 @@ def _lesion(index: int | None, deposit: Deposit | None, own: list[Part], facts: 
 def _weighted_centre(voxels: NDArray[np.int64], scene: PetScene) -> NDArray[np.float64]:
     """Centre of the uptake above what is explained: blur does not move it."""
     where = tuple(voxels.T)
-    weight = np.maximum(scene.suv.array[where] - scene.explained[where], 1e-3).astype(np.float64)
+    weight = np.maximum(scene.excess(where), 1e-3).astype(np.float64)
     return (scene.suv.world(voxels) * weight[:, None]).sum(axis=0, keepdims=True) / weight.sum()
 
 

@@ -20,6 +20,7 @@ BLOCK_MM = 24.0
 """Side of the blocks in which local background and noise are measured: wider than most deposits' blur."""
 
 FINE_MM = 2.05
+SAMPLED_MM = 6.0
 BODY_MARGIN_MM = 15.0
 
 QUIET_RATIO = 3.0
@@ -65,10 +66,14 @@ class PetScene:
     uptakes: Uptakes
     fwhm_mm: float
 
-    @property
-    def explained(self) -> NDArray[np.float32]:
-        """Spill and background together, SUV."""
-        return self.spill.bone + self.spill.organs + self.background
+    def excess(self, where: tuple[NDArray[np.int64], ...] | None = None) -> NDArray[np.float32]:
+        """Uptake that neither spill nor background explains, SUV: everywhere, or at some voxels."""
+        if where is None:
+            return self.suv.array - self.spill.bone - self.spill.organs - self.background
+        result: NDArray[np.float32] = (
+            self.suv.array[where] - self.spill.bone[where] - self.spill.organs[where] - self.background[where]
+        )
+        return result
 
 
 def lattice(volume: Volume) -> NDArray[np.float64]:
@@ -78,14 +83,12 @@ def lattice(volume: Volume) -> NDArray[np.float64]:
     return volume.world(grid)
 
 
-def block_shares(
-    labels: NDArray[np.uint8], wanted: tuple[int, ...], factors: tuple[int, int, int]
-) -> NDArray[np.uint8]:
-    """Share (0 to 255) of some labels in blocks of ``factors`` voxels; the last ones may be incomplete."""
+def block_counts(labels: NDArray[np.uint8], wanted: tuple[int, ...], factors: tuple[int, int, int]) -> NDArray[Any]:
+    """Count some labels in blocks of ``factors`` voxels; incomplete last blocks are filled up by their edge."""
     table = np.zeros(256, np.uint8)
     table[list(wanted)] = 1
     padding = [(0, -size % factor) for size, factor in zip(labels.shape, factors, strict=True)]
-    total: NDArray[Any] = np.pad(table[labels], padding)
+    total: NDArray[Any] = np.pad(table[labels], padding, mode="edge") if np.any(padding) else table[labels]
     for axis in (2, 1, 0):
         parts = [
             total[tuple(slice(start, None, factors[axis]) if a == axis else slice(None) for a in range(3))]
@@ -97,12 +100,7 @@ def block_shares(
         for part in parts[1:]:
             summed = summed + part
         total = summed
-    counts = np.ones(total.shape, np.float32)
-    for axis, factor in enumerate(factors):
-        size = labels.shape[axis]
-        widths = np.minimum(factor, size - np.arange(0, size, factor)).astype(np.float32)
-        counts = counts * widths.reshape([-1 if a == axis else 1 for a in range(3)])
-    return np.round(255.0 * total / counts).astype(np.uint8)
+    return total
 
 
 def shares_on_pet(
@@ -134,9 +132,9 @@ def shares_on_pet(
     }
     result = {}
     for name, wanted in kinds.items():
-        coarse = block_shares(tissues, wanted, (factors[0], factors[1], factors[2]))
+        coarse = block_counts(tissues, wanted, (factors[0], factors[1], factors[2]))
         values = ndimage.map_coordinates(coarse, place, order=1, output=np.float32, mode="constant", cval=0.0)
-        result[name] = (values / 255.0).reshape(shape).astype(np.float32)
+        result[name] = (values / np.float32(np.prod(factors))).reshape(shape).astype(np.float32)
     return result
 
 
@@ -160,7 +158,11 @@ def block_percentile(
             return np.full(values.shape, np.nan, np.float32)
         coarse[:] = np.percentile(values[valid], percentile)
     else:
-        coarse[enough] = np.nanpercentile(blocks[enough], percentile, axis=1)
+        # NaN sorts last: the percentile's place follows from the count of the others. Far faster than nanpercentile.
+        ordered = np.sort(blocks[enough], axis=1)
+        last = np.isfinite(ordered).sum(axis=1) - 1
+        rank = np.round(last * percentile / 100.0).astype(int)
+        coarse[enough] = ordered[np.arange(len(ordered)), rank]
     coarse = coarse.reshape(counts)
     known = np.isfinite(coarse)
     weight = ndimage.gaussian_filter(known.astype(np.float32), 0.7, mode="nearest")
@@ -342,9 +344,9 @@ def _chest_share(
 def pet_fraction(regions: NDArray[np.uint8], ct: Volume, suv: Volume, mapping: Mapping) -> dict[str, float]:
     """Share of each region's voxels in the CT that the PET covers, ``{"left hand": 0..1}``.
 
-    Voxels some 4 mm apart are looked up; regions that the CT does not show are left out.
+    Voxels some 6 mm apart are looked up; regions that the CT does not show are left out.
     """
-    step = (max(1, round(4 / ct.spacing[0])), max(1, round(4 / ct.spacing[1])), max(1, round(4 / ct.spacing[2])))
+    step = tuple(max(1, round(SAMPLED_MM / size)) for size in ct.spacing)
     thin = regions[:: step[0], :: step[1], :: step[2]]
     places = np.argwhere(thin > 0)
     if not len(places):

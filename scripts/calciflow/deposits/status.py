@@ -170,7 +170,7 @@ def _fit(
         scene.suv.array[chosen],
         np.stack([shape, others]),
         scene.shares["body"][chosen],
-        (scene.spill.bone + scene.spill.organs)[chosen],
+        scene.spill.bone[chosen] + scene.spill.organs[chosen],
         scene.spill.bone[chosen],
         float(scene.noise[chosen].mean()),
         scene.uptakes.noise_fwhm_mm,

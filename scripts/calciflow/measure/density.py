@@ -189,12 +189,17 @@ def measure_density(
     reach = 1.2 * FWHM_PER_SIGMA * max(sigma_mm[1:])
     wide = (widen(mask, max(reach, 1.1 * spacing[0]), spacing) & territory) | mask
     values = hu[mask]
-    mass = float(contrast[wide].sum(dtype=np.float64)) * voxel_ml
+    tail = wide & ~mask
+    inner = float(contrast[mask].sum(dtype=np.float64))
+    # What blur carries out of a deposit is never negative; a tail that is holds darker tissue, not less calcium.
+    mass = (inner + max(float(contrast[tail].sum(dtype=np.float64)), 0.0)) * voxel_ml
     level = plateau(contrast, mask, spacing, sigma_mm)
     top = np.where(np.isfinite(level) & (level > 0), level, np.inf)
-    share = np.minimum(contrast[wide] / top[wide], 1.0)
     # Noise above the plateau must not count as more than a full voxel inside, but must cancel in the tail.
-    apparent = float(share.sum(dtype=np.float64)) * voxel_ml
+    share = np.minimum(contrast / top, 1.0)
+    apparent = (
+        float(share[mask].sum(dtype=np.float64)) + max(float(share[tail].sum(dtype=np.float64)), 0.0)
+    ) * voxel_ml
     # The sampled maximum lies off the true one by up to half a voxel: on average as if blurred by a voxel's width.
     axes = [
         np.sqrt(blur**2 + step**2 / 12.0 + (extra * step) ** 2)

@@ -16,7 +16,15 @@ from calciflow.images import Volume
 from calciflow.labels import region_label
 from calciflow.mapping import Mapping, move
 from calciflow.registration.scene import Scene, sample
-from calciflow.registration.skeleton import LocalShift, Skeleton, correlations, local_shift, significant, uptake_cap
+from calciflow.registration.skeleton import (
+    LEAST_GAIN,
+    LocalShift,
+    Skeleton,
+    correlations,
+    local_shift,
+    significant,
+    uptake_cap,
+)
 
 FIELD_MM = 10.0
 """Grid of the displacement field: limbs are rigid, and joints blend over a few centimetres."""
@@ -42,14 +50,15 @@ class Segment:
         The limb it belongs to.
     regions
         The regions that it moves.
-    joint
-        A region at its end that tells of its place too: a shaft alone slides along itself unseen.
+    ends
+        Regions at its ends that tell of its place too, one of which moves with it: a shaft alone slides along itself
+        unseen. The joint moves with a thigh, the foot with a lower leg.
     """
 
     name: str
     chain: str
     regions: tuple[tuple[str, str], ...]
-    joint: tuple[tuple[str, str], ...] = ()
+    ends: tuple[tuple[tuple[str, str], ...], ...] = ((),)
 
     @property
     def labels(self) -> tuple[int, ...]:
@@ -57,22 +66,24 @@ class Segment:
         return tuple(region_label(region, side) for region, side in self.regions)
 
     @property
-    def seen_by(self) -> tuple[int, ...]:
-        """Labels of the regions whose skeleton tells of it."""
-        return (*self.labels, *(region_label(region, side) for region, side in self.joint))
+    def seen_by(self) -> tuple[tuple[int, ...], ...]:
+        """Sets of labels whose skeleton may tell of it."""
+        return tuple((*self.labels, *(region_label(region, side) for region, side in end)) for end in self.ends)
 
 
 def _segments() -> tuple[Segment, ...]:
     found = [Segment("head", "head", (("head", "left"), ("head", "right")))]
     for side in ("left", "right"):
-        for chain, joint, regions in (
-            ("arm", "elbow", (("upper_arm",), ("forearm",), ("hand", "fingers"))),
-            ("leg", "knee", (("thigh",), ("lower_leg",), ("foot", "toes"))),
+        for chain, joint, upper, lower, tip in (
+            ("arm", "elbow", "upper_arm", "forearm", ("hand", "fingers")),
+            ("leg", "knee", "thigh", "lower_leg", ("foot", "toes")),
         ):
-            for group in regions:
-                moved = tuple((region, side) for region in group)
-                end = ((joint, side),) if len(group) == 1 else ()
-                found.append(Segment(f"{side} {group[0]}", f"{side} {chain}", moved, end))
+            near = ((joint, side),)
+            far = tuple((region, side) for region in tip)
+            limb = f"{side} {chain}"
+            found.append(Segment(f"{side} {upper}", limb, ((upper, side),), (near,)))
+            found.append(Segment(f"{side} {lower}", limb, ((lower, side),), (near, far)))
+            found.append(Segment(f"{side} {tip[0]}", limb, far))
     return tuple(found)
 
 
@@ -98,6 +109,8 @@ class Correction:
         How far it moves the segment's centre (proposed, if not kept).
     before, after
         Correlation of uptake with the skeleton.
+    cap
+        Uptake that both were cut at.
     """
 
     verdict: str
@@ -106,6 +119,7 @@ class Correction:
     shift_mm: float | None = None
     before: float | None = None
     after: float | None = None
+    cap: float = float("inf")
 
 
 def _turn_about(centre: NDArray[np.float64], parameters: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -120,14 +134,15 @@ def correct_segment(
     scene: Scene,
     skeleton: Skeleton,
     placed: NDArray[np.float64],
-    segment: Segment,
+    labels: tuple[int, ...],
     start: LocalShift | None,
     min_shift_mm: float,
     max_shift_mm: float,
 ) -> Correction:
     """Refine a segment's local shift to a small rigid motion, and judge it.
 
-    ``placed``: the skeleton's points under the whole body's transform, RAS mm, (n, 3).
+    ``placed``: the skeleton's points under the whole body's transform, RAS mm, (n, 3); ``labels``: the regions whose
+    skeleton tells.
     """
     still = np.eye(4)
     if start is None:
@@ -137,7 +152,7 @@ def correct_segment(
         return Correction("not needed", "no shift beyond chance", still, *numbers)
     if start.millimetres < min_shift_mm:
         return Correction("not needed", f"shift below {min_shift_mm:g} mm", still, *numbers)
-    chosen = np.flatnonzero(np.isin(skeleton.region, segment.seen_by))
+    chosen = np.flatnonzero(np.isin(skeleton.region, labels))
     picked = chosen[:: max(1, len(chosen) // _POINTS)]
     points, expected = placed[picked], skeleton.expected[picked]
     centre = np.average(points, axis=0, weights=expected + 1e-6)
@@ -177,7 +192,7 @@ def correct_segment(
         return Correction("rejected", f"{shift:.1f} mm is out of bounds", still, *told)
     if not significant(before, after, len(chosen) * skeleton.point_ml):
         return Correction("rejected", "the skeleton does not fit better than by chance", still, *told)
-    return Correction("kept", "the skeleton fits its uptake better, by more than chance", matrix, *told)
+    return Correction("kept", "the skeleton fits its uptake better, by more than chance", matrix, *told, cap)
 
 
 def build_field(scene: Scene, matrix: NDArray[np.float64], corrections: dict[str, Correction]) -> Mapping:
@@ -222,6 +237,14 @@ def build_field(scene: Scene, matrix: NDArray[np.float64], corrections: dict[str
     return Mapping(matrix, np.round(displacement, _DIGITS).astype(np.float32), affine)
 
 
+def _gain(start: tuple[LocalShift | None, tuple[int, ...]]) -> float:
+    """How much a shift that is sure improves; what is not sure comes last, what cannot be told behind it."""
+    shift = start[0]
+    if shift is None:
+        return -2.0
+    return shift.after - shift.before if shift.sure else -1.0
+
+
 def correct_limbs(
     scene: Scene, skeleton: Skeleton, matrix: NDArray[np.float64], min_shift_mm: float, max_shift_mm: float
 ) -> tuple[Mapping, dict[str, Correction]]:
@@ -229,8 +252,9 @@ def correct_limbs(
     placed = Mapping(matrix).ct_to_pet(skeleton.points)
     corrections = {}
     for segment in SEGMENTS:
-        start = local_shift(scene, skeleton, placed, segment.seen_by)
-        corrections[segment.name] = correct_segment(scene, skeleton, placed, segment, start, min_shift_mm, max_shift_mm)
+        starts = [(local_shift(scene, skeleton, placed, labels), labels) for labels in segment.seen_by]
+        start, labels = max(starts, key=_gain)
+        corrections[segment.name] = correct_segment(scene, skeleton, placed, labels, start, min_shift_mm, max_shift_mm)
     mapping = build_field(scene, matrix, corrections)
     after = mapping.ct_to_pet(skeleton.points)
     taken_back = False
@@ -240,8 +264,9 @@ def correct_limbs(
         chosen = np.flatnonzero(np.isin(skeleton.region, segment.labels))
         seen = sample(scene.pet, after[chosen])
         known = corrections[segment.name]
-        found = float(correlations(skeleton.expected[chosen], seen[None], uptake_cap(seen))[0])
-        if known.before is not None and not found > known.before:
+        found = float(correlations(skeleton.expected[chosen], seen[None], known.cap)[0])
+        before = float(correlations(skeleton.expected[chosen], sample(scene.pet, placed[chosen])[None], known.cap)[0])
+        if not found - before >= LEAST_GAIN:
             corrections[segment.name] = Correction(
                 "rejected",
                 "blended with its neighbours it fits no better",
