@@ -7,6 +7,7 @@ from pathlib import Path
 REPOSITORY = Path(workflow.basedir)
 sys.path.insert(0, str(REPOSITORY / "scripts"))
 
+import yaml
 from snakemake.exceptions import WorkflowError
 
 from calciflow.config_file import read_config
@@ -22,6 +23,7 @@ try:
     PEOPLE = read_participants(Path(SETTINGS.participants))
     SCANS = {scan.prefix: scan for scan in read_scans(Path(SETTINGS.scans), PEOPLE)}
     FORM = find_form(SETTINGS.scores.form, Path.cwd(), REPOSITORY)
+    FORM_CONTENT = yaml.safe_load(Path(FORM).read_text(encoding="utf-8"))
     FORM_REGIONS = {line.region for line in load_form(FORM).rows}
     if SETTINGS.clinical_scores:
         read_clinical_scores(
@@ -72,6 +74,13 @@ def row(wildcards):
             f"{wildcards.scan} is not in {SETTINGS.scans}, or excluded there."
         )
     return ENROLLED[wildcards.scan]
+
+
+def sources(wildcards):
+    """Paths of the scan's sources that exist; a missing one is a fault of this scan, found by index."""
+    return [
+        ancient(path) for path in row(wildcards).sources.values() if Path(path).exists()
+    ]
 
 
 def identity(wildcards):

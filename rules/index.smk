@@ -1,10 +1,3 @@
-def sources(wildcards):
-    """Paths of the scan's sources that exist; a missing one is a fault of this scan, found by index."""
-    return [
-        ancient(path) for path in row(wildcards).sources.values() if Path(path).exists()
-    ]
-
-
 rule index:
     input:
         sources,

@@ -2,7 +2,6 @@ rule scores:
     input:
         table="results/{sub}/{ses}/{scan}_lesions.tsv",
         findings="results/{sub}/{ses}/{scan}_desc-candidates_lesions.json",
-        form=FORM,
     output:
         scores="results/{sub}/{ses}/{scan}_scores.tsv",
     log:
@@ -15,6 +14,8 @@ rule scores:
     params:
         code=code("scores.py"),
         scan=identity,
+        form=SETTINGS.scores.form,
+        form_content=FORM_CONTENT,
     message:
         "{wildcards.scan}: scoring"
     script:

@@ -79,9 +79,9 @@ LESIONS = {
     "reason": "One sentence: why this compartment.",
     "hu_sd": "Standard deviation of the CT number inside the contour, HU.",
     "ct_background_hu": "CT number of the tissue around the deposit, HU.",
-    "ct_plateau_hu": "CT number that the deposit reaches inside, HU.",
-    "ct_threshold_hu": "Local half maximum that its contour was drawn at, HU.",
-    "ct_significance": "Highest CT number above the threshold of detection, in units of the noise.",
+    "ct_plateau_hu": "Contrast of a voxel that the deposit fills, HU above its background.",
+    "ct_threshold_hu": "Lowest CT number in the contour, HU: tells the CT part of the label from its PET part.",
+    "ct_significance": "Smoothed peak contrast over the local noise.",
     "suv_sd": "Standard deviation of the SUV inside the focus.",
     "suv_peak_percist": "Mean SUV in the 1 cm3 sphere, its centre free (PERCIST).",
     "suv_peak_ibsi": "Mean SUV in the 1 cm3 sphere around the hottest voxel (IBSI local intensity peak).",
@@ -92,11 +92,17 @@ LESIONS = {
     "pet_excess": "Fitted uptake above background that the deposit's own shape explains, SUV.",
     "pet_excess_error": "Its standard error, SUV.",
     "pet_recovery": "Share of the true uptake that the PET's resolution leaves at the deposit's hottest point.",
-    "pet_significance": "Uptake above background in units of its noise.",
+    "pet_significance": "Filtered uptake above background, in units of its noise.",
     "length_mm": "Largest extent, mm.",
     "width_mm": "Second extent, mm.",
     "depth_mm": "Third extent, mm.",
-    "thickness_mm": "Thickness at the thickest place, mm.",
+    "thickness_mm": "Diameter of the largest ball inside, mm.",
+    "p_skin": "Probability of the compartment `skin`.",
+    "p_subcutaneous": "Probability of `subcutaneous`.",
+    "p_fascia": "Probability of `fascia`.",
+    "p_muscle": "Probability of `muscle`.",
+    "p_periarticular": "Probability of `periarticular`.",
+    "p_other": "Probability of `other`.",
 }
 
 SCORES = {
@@ -176,6 +182,40 @@ STATISTICS = {
     "method": "How it was computed.",
     "note": "What the number cannot carry.",
 }
+
+FLAGS = {
+    "bone spill": "Bone explains more than 30 % of the uptake.",
+    "contamination?": "Uptake reaches out of the body.",
+    "viscera nearby": "20 to 50 % of what surrounds a CT deposit is viscera or lung.",
+    "outside PET": "The PET does not cover the deposit.",
+    "suv_peak under 1 ml": "The lesion is smaller than the sphere of SUVpeak, which then means little.",
+    "skin breach?": "The deposit reaches the body's surface.",
+    "enthesis?": "Small, on bone, at a typical place: a spur rather than a deposit.",
+    "fluid-calcium level": "A flat step in density from back to front.",
+    "possible myositis": "Diffuse or mirrored uptake in muscle without calcium: listed, not counted in scores and burden.",
+}
+"""Words of the column ``flags``."""
+
+CAUSES = {
+    "noise": "No brighter than noise gets.",
+    "edge of bone": "Partial volume at the edge of bone.",
+    "too small": "Below the smallest volume.",
+    "metal": "Metal.",
+    "metal streak": "A streak of metal.",
+    "teeth": "Teeth.",
+    "bone": "A piece of the skeleton.",
+    "viscera, bowel contents or contrast": "Dense, but inside the body's cavities.",
+    "outside the body": "Not in the body.",
+    "in bone": "Uptake of bone.",
+    "bone spill-in": "Uptake that blurred bone explains.",
+    "spill-in from viscera": "Uptake that blurred viscera explain.",
+    "kidneys, bladder, bowel or other viscera": "Physiological uptake.",
+    "blood vessel": "A tube that is no hotter than blood.",
+    "narrower than the PET's blur": "Narrower than a point looks: noise.",
+    "injection site": "Where the tracer went in.",
+    "inside the skull or airway": "Not in soft tissue.",
+}
+"""Why a candidate was dropped: keys of ``dropped`` in ``desc-candidates_lesions.json``."""
 
 TABLES = {
     "screening": SCREENING,

@@ -143,9 +143,9 @@ def key_table() -> str:
     return "\n".join(lines) + "\n"
 
 
-def column_table(columns: Mapping[str, str]) -> str:
-    """Give the markdown table of a sheet's columns."""
-    lines = ["| column | what it holds |", "| --- | --- |"]
+def column_table(columns: Mapping[str, str], what: str = "column") -> str:
+    """Give the markdown table of a sheet's columns, or of other words."""
+    lines = [f"| {what} | what it means |", "| --- | --- |"]
     lines += [f"| `{name}` | {text} |".replace("\n", " ") for name, text in columns.items()]
     return "\n".join(lines) + "\n"
 
@@ -161,9 +161,10 @@ def code_table() -> str:
 
 def output_tables() -> dict[str, str]:
     """Give the markdown tables of all result tables' columns, by marker."""
-    from calciflow.columns import TABLES
+    from calciflow.columns import CAUSES, FLAGS, TABLES
 
-    return {f"table:{name}": column_table(columns) for name, columns in TABLES.items()}
+    words = {"flags": column_table(FLAGS, "flag"), "causes": column_table(CAUSES, "cause")}
+    return {**{f"table:{name}": column_table(columns) for name, columns in TABLES.items()}, **words}
 
 
 def generated(repository: Path) -> dict[Path, str]:

@@ -29,3 +29,11 @@ def find_form(name: str, study: Path, repository: Path) -> str:
         f"config key `scores.form`: there is no form `{name}` in the study's config/forms. Put {places[0]} there, or "
         f"name one of the forms that come with calciflow: {', '.join(shipped)}."
     )
+
+
+def form_of_job(name: str, shim: str) -> str:
+    """Find a form from inside a job: the study is where it runs, the repository where its shim lies.
+
+    The rule tracks the form's content; its path would make a clone at another place rerun all scores.
+    """
+    return find_form(name, Path.cwd(), Path(shim).resolve().parent.parent)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from calciflow.deposits.ct import CtRules, Deposit, find_deposits
 from calciflow.deposits.match import Part, match
-from calciflow.deposits.nolesion import Verdict, find_metal, judge_deposit, judge_focus
+from calciflow.deposits.nolesion import Verdict, find_metal, in_urine, judge_deposit, judge_focus
 from calciflow.deposits.pet import Focus, PetRules, find_foci
 from calciflow.deposits.reference import ct_blur, kvp_threshold, slice_noise
 from calciflow.deposits.rows import COLUMNS, Facts, lesion_rows
@@ -207,6 +207,8 @@ def _keep_foci(
         if part.deposit is None:
             focus = foci[part.focus]
             verdict = judge_focus(focus, scene, rules.bone_spill_max)
+            if verdict.cause is None and in_urine(focus, scene, ct, regions, mapping):
+                verdict = Verdict("kidneys, bladder, bowel or other viscera")
             if verdict.cause is None and rules.injection_sites:
                 verdict = _at_injection(focus, scene, rules.injection_sites, regions, ct, mapping, verdict)
             if verdict.cause:

@@ -9,6 +9,7 @@ import pytest
 import SimpleITK as sitk
 
 from calciflow.images import Volume
+from calciflow.labels import region_label
 from calciflow.lesions import Rules, detect
 from calciflow.mapping import Mapping
 
@@ -69,6 +70,17 @@ def test_uptake_outside_the_body_is_dropped():
     result = run(bodies.Limb(limb.ct, spoiled, limb.tissues, limb.regions, limb.anatomy))
     assert result.rows == []
     assert result.findings["dropped"]["outside the body"] == 1
+
+
+def test_urine_is_told_by_its_water_in_the_pelvis_only():
+    limb = bodies.limb([Ball(-27.0, 0.0, 0.0, 12.0, 10.0, 15.0)])
+    in_thigh = run(limb)
+    assert [row["concordance"] for row in in_thigh.rows] == ["CT-PET+"]
+    pelvis = np.where(limb.regions > 0, region_label("pelvis", "right"), 0).astype(np.uint8)
+    result = run(bodies.Limb(limb.ct, limb.suv, limb.tissues, pelvis, limb.anatomy))
+    assert result.rows == []
+    solid = bodies.limb([Ball(-27.0, 0.0, 0.0, 12.0, 55.0, 15.0)])
+    assert len(run(bodies.Limb(solid.ct, solid.suv, solid.tissues, pelvis, solid.anatomy)).rows) == 1
 
 
 def test_injection_site_is_dropped_where_told():

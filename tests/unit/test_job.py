@@ -72,5 +72,5 @@ def test_shims_are_thin(shim):
     lines = shim.read_text().splitlines()
     # The call itself may be spread over lines by the formatter; what counts is that nothing else happens.
     assert len(lines) <= 20
-    assert sum("import" in line for line in lines if not line.startswith('"""')) == 2
+    assert sum(" import " in line for line in lines) <= 3
     assert "snakemake.config" not in shim.read_text()

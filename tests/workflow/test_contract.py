@@ -104,7 +104,7 @@ def test_refused_and_excluded_scans_are_listed(results):
         "sub-03": "refused",
         "sub-04": "excluded",
     }
-    assert rows.loc["sub-03", "code"] == "not_found"
+    assert rows.loc["sub-03", "code"] == "unreadable"
     assert "withdrew consent" in rows.loc["sub-04", "reason"]
 
 

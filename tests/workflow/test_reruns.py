@@ -100,8 +100,12 @@ def test_shared_code_reruns_its_users(study):
 
 
 def test_a_form_reruns_the_scores(study):
-    with open(study.code / "config" / "forms" / "extent.yaml", "a") as handle:
-        handle.write("\n# another version\n")
+    path = study.code / "config" / "forms" / "extent.yaml"
+    text = path.read_text()
+    path.write_text(f"# a comment\n{text}")
+    assert study.planned() == {}
+    path.write_text(text.replace("{from: 0.5, points: 2}", "{from: 0.6, points: 2}"))
+    assert path.read_text() != text
     assert study.planned() == DOWNSTREAM["scores"]
 
 

@@ -75,7 +75,7 @@ def fold_halves(clinical: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     whole = {region for region, side in known if side == "midline" and (region, "left") not in known}
     folded = clinical.copy()
     folded.loc[folded["region"].isin(whole) & folded["side"].isin(["left", "right"]), "side"] = "midline"
-    keys = list(COLUMNS[:4]) + [COLUMNS[5]]
+    keys = [*COLUMNS[:4], COLUMNS[5]]
     return folded.groupby(keys, sort=False, dropna=False)["score"].max().reset_index()[list(COLUMNS)]
 
 

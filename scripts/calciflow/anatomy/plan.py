@@ -15,7 +15,7 @@ WIDE_MM, CENTRED_MM = 180.0, 60.0
 CHEST_MM = 100.0
 """Length of lung (sections over 15 cm2) that the arms are followed from."""
 
-PELVIC_FLOOR_MM = 50.0
+PELVIC_FLOOR_MM = 40.0
 """From the lowest slice with the ischium to the pelvic floor."""
 
 

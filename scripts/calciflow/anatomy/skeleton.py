@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from calciflow.anatomy.bone import dense_bone, fill_marrow
 from calciflow.anatomy.grid import Grid, Mask, dilate, distance
-from calciflow.anatomy.objects import Labels, Shape, describe, faces_into, split
+from calciflow.anatomy.objects import VALLEY, Labels, Shape, contacts, describe, faces_into, mean_hu, split
 
 SMALLEST_ML = 0.02
 """Smaller objects are noise, calcified vessels, or deposits: never a bone of their own."""
@@ -132,8 +132,7 @@ def find_skeleton(hu: NDArray[np.float32], body: Mask, skin_depth: NDArray[np.fl
     grid
         Blocks of about 2 mm.
     """
-    dense = dense_bone(hu, body, grid)
-    labels, count = split(hu, dense)
+    labels, count = split(hu, dense_bone(hu, body, grid))
     size = np.bincount(labels[labels > 0], minlength=count + 1)
     volume = size * grid.block_ml
     boxes = cc3d.statistics(labels.view(np.uint32))["bounding_boxes"]
@@ -161,12 +160,17 @@ def find_skeleton(hu: NDArray[np.float32], body: Mask, skin_depth: NDArray[np.fl
     share = into / np.maximum(total, 1)
     inside = np.bincount(labels[filled], minlength=count + 1) / np.maximum(size, 1)
     inside[0] = 0.0
+    touch, mean = contacts(labels, count, hu), mean_hu(labels, count, hu)
+    firmest = np.zeros(count + 1)  # HU of the firmest contact
+    np.maximum.at(firmest, touch.first, touch.hu)
+    np.maximum.at(firmest, touch.second, touch.hu)
     solid = np.zeros(count + 1, bool)
     for label, shape in shapes.items():
-        # A piece of a bone is joined over its whole section, a deposit over less.
+        # A piece of a bone is joined over its whole section and as dense as itself, a deposit over less.
         section = 1000.0 * shape.volume_ml / shape.length_mm
+        loose = neck[label] < NECK * section or firmest[label] < VALLEY * mean[label]
         dense_core = not np.isfinite(shape.contrast_hu) or shape.contrast_hu > SOLID_HU
-        solid[label] = dense_core and neck[label] < NECK * section
+        solid[label] = dense_core and loose
     sure |= (inside > ENCLOSED) & ~(tied & (share < 1.0 - STANDS_OUT) & solid)
     sure[0] = False
     bone = filled & (sure[labels] | (labels == 0))

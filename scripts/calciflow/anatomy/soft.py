@@ -78,19 +78,19 @@ def muscle_compartment(hu: NDArray[np.float32], body: Mask, bone: Mask, dense: M
     wide = erode(fat & (hu > AIRY_HU), LEAK_MM, step, flat=True)
     labels = cc3d.connected_components(apart(wide), connectivity=6)[::2]
     # Fat inside a thin wall comes near the skin as well, but only with a small part of it.
-    size = np.bincount(labels[wide], minlength=int(labels.max()) + 1)
+    pieces = np.bincount(labels[wide], minlength=int(labels.max()) + 1)
     shallow = wide & (depth <= LEAK_MM + 2.5 * max(step[1:]))
-    outer = np.bincount(labels[shallow], minlength=len(size)) > SHALLOW * size
+    outer = np.bincount(labels[shallow], minlength=len(pieces)) > SHALLOW * pieces
     outer[0] = False
     subcutaneous = dilate(np.asarray(outer[labels]), LEAK_MM + 0.5 * max(step[1:]), step, flat=True) & fat
     subcutaneous |= fat & (depth <= 2.0 * max(step[1:]))
     # Thin layers of fat that the erosion has lost still lie outside, next to the skin's side.
     rest = fat & ~subcutaneous
     labels = cc3d.connected_components(rest, connectivity=6)
-    size = np.bincount(labels[rest], minlength=int(labels.max()) + 1)
-    flat_part = np.bincount(labels[rest & (depth <= LEAK_MM + 3.0 * max(step[1:]))], minlength=len(size))
-    thin = (size * grid.block_ml < 30.0) & (flat_part > 0.5 * size)
-    beside = np.zeros(len(size), bool)
+    layers = np.bincount(labels[rest], minlength=int(labels.max()) + 1)
+    flat_part = np.bincount(labels[rest & (depth <= LEAK_MM + 3.0 * max(step[1:]))], minlength=len(layers))
+    thin = (layers * grid.block_ml < 30.0) & (flat_part > 0.5 * layers)
+    beside = np.zeros(len(layers), bool)
     beside[np.unique(labels[dilate(subcutaneous, 1.1 * max(step[1:]), step, flat=True) & rest])] = True
     thin &= beside
     thin[0] = False

@@ -207,7 +207,7 @@ def stands_out(
         return True
     if float(hu[seed].max()) > float(hu[close].max()):
         return True
-    far = int((seed & ~dilate_voxels(rim, (1, 1, 1))).sum())
+    far = int((seed & ~dilate_voxels(rim, (0, 1, 1))).sum())
     large = far * float(np.prod(spacing)) / 1000.0 >= BULGE_ML
     return far >= BULGE_VOXELS and (large or far >= BULGE_SHARE * int(seed.sum()))
 

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from calciflow.deposits.ct import Deposit
 from calciflow.deposits.pet import Focus
 from calciflow.deposits.scene import PetScene
+from calciflow.images import Volume
 from calciflow.labels import TISSUES, region_of
+from calciflow.mapping import Mapping as PetMapping
 from calciflow.measure.boxes import Box, Spacing, distance_to
 
 METAL_HU = 2500.0
@@ -33,6 +35,10 @@ GAS_HU = -300
 GAS_MM = 12.0
 GAS_ML = 0.1
 """Contrast in bowel reads 150 to 350 HU, up to some 600 where it thickens, and gas is never far."""
+
+URINE_HU = (-10.0, 30.0)
+URINE_ML = 3.0
+"""Urine reads 0 to 20 HU, muscle 40 to 60; smaller foci hold too few voxels of a noisy CT to tell."""
 
 TEETH_HU = 1500.0
 SHELL_MM = 3.0
@@ -173,6 +179,24 @@ def in_vessel(focus: Focus, scene: PetScene) -> bool:
         return False
     directions = bright / np.linalg.norm(bright, axis=1, keepdims=True)
     return bool((directions @ directions.T).min() <= -0.5)
+
+
+def in_urine(focus: Focus, scene: PetScene, ct: Volume, regions: NDArray[np.uint8], mapping: PetMapping) -> bool:
+    """Whether a large hot focus of abdomen or pelvis is urine, by its CT: water, neither muscle nor fat.
+
+    For tissue maps that know no bladder there. Its hotter half must be at least ``URINE_ML`` and read ``URINE_HU``.
+    """
+    heights = scene.excess(tuple(focus.voxels.T))
+    core = focus.voxels[heights >= np.median(heights)]
+    if len(core) * scene.suv.voxel_ml < URINE_ML:
+        return False
+    places = np.round(ct.index(mapping.pet_to_ct(scene.suv.world(core)))).astype(int)
+    places = places[((places >= 0) & (places < np.array(ct.array.shape))).all(axis=1)]
+    if not len(places):
+        return False
+    where = tuple(places.T)
+    middle = float(np.median(ct.array[where]))
+    return _region(regions[where]) in ("abdomen", "pelvis") and URINE_HU[0] <= middle <= URINE_HU[1]
 
 
 def judge_focus(focus: Focus, scene: PetScene, bone_spill_max: float) -> Verdict:

@@ -148,9 +148,9 @@ def part_of(path: Path, kind: str, scale: float) -> dict[str, Any]:
     if not highest > lowest:
         raise Refusal("empty", f"The {kind} file has the same value everywhere: give the original image.")
     return {
-        "nifti": str(path.absolute()),
+        "nifti": str(path),
         "scale": scale,
-        "source": str(path.parent.absolute()),
+        "source": str(path.parent),
         "files": [{"path": path.name, "member": "", "frame": None, "ordinal": 1}],
         "terms": None,
         "affine": grid.affine,

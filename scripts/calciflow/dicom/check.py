@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -131,7 +130,7 @@ def description(item: Group, root: str, checked: Sequence[Checked], scales: Sequ
     terms = [(int(starts[piece]) + index, slot, weight * scales[piece]) for piece, index, slot, weight in item.terms]
     return {
         "series": [piece.number for piece in item.pieces] or [item.number],
-        "source": str(Path(root).absolute()),
+        "source": str(root),
         "files": [file for one in checked for file in one.files],
         "copies": [file for one in checked for file in one.copies],
         "terms": terms or None,

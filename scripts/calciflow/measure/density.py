@@ -22,7 +22,7 @@ nothing."""
 DENSEST_HU = 1500.0
 """Contrast of dense hydroxyapatite: a deposit lost in the blur has at least the volume that its mass fills at that."""
 
-LEAST_SHARE = 0.3
+LEAST_SHARE = 0.5
 """Below that share of the apparent volume the correction for blur rests on noise."""
 
 FWHM_PER_SIGMA = float(np.sqrt(8 * np.log(2)))
