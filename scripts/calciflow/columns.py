@@ -192,7 +192,7 @@ FLAGS = {
     "skin breach?": "The deposit reaches the body's surface.",
     "enthesis?": "Small, on bone, at a typical place: a spur rather than a deposit.",
     "fluid-calcium level": "A flat step in density from back to front.",
-    "possible myositis": "Diffuse or mirrored uptake in muscle without calcium: listed, not counted in scores and burden.",
+    "possible myositis": "Diffuse or mirrored uptake in muscle without calcium: listed, but in no score and no burden.",
 }
 """Words of the column ``flags``."""
 

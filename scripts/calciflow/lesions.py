@@ -147,7 +147,7 @@ def detect(
     if ct.spacing[0] >= 4.99:
         warnings.append(f"Slices of {ct.spacing[0]:.3g} mm: no Agatston score, and small deposits may be missed.")
     facts = Facts(ct, suv, tissues, regions, bone, mapping, scene, factor, rules.suv_peak, dict(scan))
-    rows, labels = lesion_rows(deposits, evidence, foci, parts, facts)
+    rows, labels = lesion_rows(deposits, evidence, foci, parts, facts, dropped)
     findings = {
         "dropped": {cause: dropped[cause] for cause in sorted(dropped)},
         "imaged_fraction": _imaged(anatomy, regions, ct, suv, mapping),

@@ -310,3 +310,18 @@ def test_settings_and_rules_name_the_same_keys_and_defaults():
     given = Lesions().model_dump()
     assert given == {name: getattr(Rules(), name) for name in given}
     assert set(given) == set(Rules.__dataclass_fields__)
+
+
+def test_a_focus_without_soft_tissue_of_its_own_is_not_in_the_table():
+    """Its voxels all lie in bone, or all under a CT deposit: a row without a label would stop the next stage."""
+    from calciflow.deposits.rows import Lesion, _painted, _shows
+
+    box = (slice(0, 2), slice(0, 2), slice(0, 2))
+    full = np.ones((2, 2, 2), bool)
+    voxels = np.zeros((1, 3), np.int64)
+    in_bone = Lesion(None, voxels, (0,), np.zeros(3), None, None, None, None)
+    covered = Lesion(None, voxels, (1,), np.zeros(3), None, None, full, box)
+    deposit = Lesion(0, None, (), np.zeros(3), full, box, None, None)
+    lesions = [in_bone, covered, deposit]
+    labels = _painted(lesions, (4, 4, 4))
+    assert [_shows(lesion, number, labels) for number, lesion in enumerate(lesions, 1)] == [False, False, True]

@@ -39,6 +39,9 @@ NECK = 1.0
 LARGE_ML = 150.0
 """No deposit reported so far was larger and had the build of a bone; saves describing femora."""
 
+SOFT_HU = 50.0
+"""Muscle."""
+
 NEAR_MM = 5.0
 """Neighbours in the skeleton are this near: joint space and partial volume."""
 
@@ -152,12 +155,9 @@ def find_skeleton(hu: NDArray[np.float32], body: Mask, skin_depth: NDArray[np.fl
         odds[label] = build_odds(shapes[label], cut)
     sure |= odds >= ANCHOR_ODDS
     # What touches the sure skeleton takes part in closing its cortex, and is bone unless most of it stands out.
-    total, into = faces_into(labels, count, labels > 0, grid)
-    neck = into
-    tied = _tied(labels, sure, into)
+    _, neck = faces_into(labels, count, labels > 0, grid)
+    tied = _tied(labels, sure, neck)
     filled, skull = fill_marrow((sure | tied)[labels], hu, grid)
-    total, into = faces_into(labels, count, filled, grid)
-    share = into / np.maximum(total, 1)
     inside = np.bincount(labels[filled], minlength=count + 1) / np.maximum(size, 1)
     inside[0] = 0.0
     touch, mean = contacts(labels, count, hu), mean_hu(labels, count, hu)
@@ -171,7 +171,12 @@ def find_skeleton(hu: NDArray[np.float32], body: Mask, skin_depth: NDArray[np.fl
         loose = neck[label] < NECK * section or firmest[label] < VALLEY * mean[label]
         dense_core = not np.isfinite(shape.contrast_hu) or shape.contrast_hu > SOLID_HU
         solid[label] = dense_core and loose
-    sure |= (inside > ENCLOSED) & ~(tied & (share < 1.0 - STANDS_OUT) & solid)
+    support = sure | tied
+    for label in np.flatnonzero(tied & solid & (volume >= SMALLEST_ML)).tolist():
+        box = _box(boxes[label], hu.shape, margin)
+        others = support[labels[box]] & (labels[box] != label)
+        solid[label] = _stands_out(labels[box] == label, others, hu[box], grid)
+    sure |= (inside > ENCLOSED) & ~(tied & solid)
     sure[0] = False
     bone = filled & (sure[labels] | (labels == 0))
     for label in np.flatnonzero(tied & ~sure).tolist():
@@ -198,6 +203,16 @@ def find_skeleton(hu: NDArray[np.float32], body: Mask, skin_depth: NDArray[np.fl
         points = np.argwhere(own).mean(0) + [part.start for part in box]
         candidates.append(Candidate(label, shape, float(odds[label]), min(gap, 15.0), contact, tuple(points.tolist())))
     return Finding(bone, skull, rest, candidates)
+
+
+def _stands_out(own: Mask, others: Mask, hu: NDArray[np.float32], grid: Grid) -> bool:
+    """Whether an object would lie outside the bones if they were filled without it."""
+    part = Grid(grid.factors, own.shape, own.shape, grid.spacing)
+    filled, _ = fill_marrow(others, np.where(own, np.float32(SOFT_HU), hu), part)
+    if (filled & own).sum() > ENCLOSED * own.sum():
+        return False
+    total, into = faces_into(own.astype(np.int32), 1, filled & ~own, part)
+    return bool(into[1] < (1.0 - STANDS_OUT) * total[1])
 
 
 def _tied(labels: Labels, sure: NDArray[np.bool_], faces: NDArray[np.float64]) -> NDArray[np.bool_]:

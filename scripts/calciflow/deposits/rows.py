@@ -1,5 +1,6 @@
 """One row a lesion, and its place in the label map."""
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,23 +66,29 @@ class Lesion:
 
 
 def lesion_rows(
-    deposits: list[Deposit], evidence: list[PetEvidence], foci: list[Focus], parts: list[Part], facts: Facts
+    deposits: list[Deposit],
+    evidence: list[PetEvidence],
+    foci: list[Focus],
+    parts: list[Part],
+    facts: Facts,
+    dropped: Counter[str],
 ) -> tuple[list[dict[str, Any]], NDArray[np.uint16]]:
-    """Rows (dicts of ``COLUMNS``) from head to toe, and the label map on the CT's grid."""
+    """Rows (dicts of ``COLUMNS``) from head to toe, and the label map on the CT's grid.
+
+    A focus that is left without any soft tissue of its own on the CT is no lesion; it is counted in ``dropped``.
+    """
     lesions = []
     for index, deposit in enumerate(deposits):
         own = [part for part in parts if part.deposit == index]
         lesions.append(_lesion(index, deposit, own, facts))
     lesions += [_lesion(None, None, [part], facts) for part in parts if part.deposit is None]
     lesions.sort(key=lambda lesion: (-lesion.centre[2], lesion.centre[0], lesion.centre[1]))
-    labels = np.zeros(facts.ct.array.shape, np.uint16)
-    for number, lesion in enumerate(lesions, 1):
-        if lesion.pet_mask is not None and lesion.pet_box is not None:
-            crop = labels[lesion.pet_box]
-            crop[lesion.pet_mask & (crop == 0)] = number
-    for number, lesion in enumerate(lesions, 1):
-        if lesion.ct_mask is not None and lesion.ct_box is not None:
-            labels[lesion.ct_box][lesion.ct_mask] = number
+    labels = _painted(lesions, facts.ct.array.shape)
+    visible = [lesion for number, lesion in enumerate(lesions, 1) if _shows(lesion, number, labels)]
+    if len(visible) < len(lesions):
+        dropped["in bone"] += len(lesions) - len(visible)
+        lesions = visible
+        labels = _painted(lesions, facts.ct.array.shape)
     to_bone = Distances(facts.bone, facts.ct.spacing)
     to_air = Distances(facts.tissues == 0, facts.ct.spacing)
     rows = []
@@ -129,6 +136,24 @@ def lesion_rows(
         row["flags"] = ";".join(sorted(set(flags))) or None
         rows.append(row)
     return rows, labels
+
+
+def _painted(lesions: list[Lesion], shape: tuple[int, ...]) -> NDArray[np.uint16]:
+    """Label map: the PET parts first, the CT parts, which are sharper, over them."""
+    labels = np.zeros(shape, np.uint16)
+    for number, lesion in enumerate(lesions, 1):
+        if lesion.pet_mask is not None and lesion.pet_box is not None:
+            crop = labels[lesion.pet_box]
+            crop[lesion.pet_mask & (crop == 0)] = number
+    for number, lesion in enumerate(lesions, 1):
+        if lesion.ct_mask is not None and lesion.ct_box is not None:
+            labels[lesion.ct_box][lesion.ct_mask] = number
+    return labels
+
+
+def _shows(lesion: Lesion, number: int, labels: NDArray[np.uint16]) -> bool:
+    box = lesion.ct_box if lesion.ct_box is not None else lesion.pet_box
+    return box is not None and bool((labels[box] == number).any())
 
 
 def _lesion(index: int | None, deposit: Deposit | None, own: list[Part], facts: Facts) -> Lesion:
