@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from calciflow.deposits.ct import CtRules, Deposit, find_deposits
 from calciflow.deposits.match import Part, match
-from calciflow.deposits.nolesion import Verdict, find_metal, in_urine, judge_deposit, judge_focus
+from calciflow.deposits.nolesion import Verdict, at_sternum, find_metal, in_urine, judge_deposit, judge_focus
 from calciflow.deposits.pet import Focus, PetRules, find_foci
 from calciflow.deposits.reference import ct_blur, kvp_threshold, slice_noise
 from calciflow.deposits.rows import COLUMNS, Facts, lesion_rows
@@ -118,7 +118,8 @@ def detect(
         ct, tissues, bone, CtRules(threshold, noise, blur, rules.min_volume_ml, rules.merge_mm)
     )
     metal = find_metal(ct.array, box_of(tissues > 0))
-    deposits = _keep_deposits(deposits, tissues, regions, metal, ct, dropped)
+    midline = anatomy.get("midline") or {}
+    deposits = _keep_deposits(deposits, tissues, regions, metal, ct, midline, dropped)
     scene = build_scene(suv, ct, tissues, regions, mapping, fwhm)
     if scene is None:
         warnings.append("The PET shows nothing of the body that the CT shows: no uptake could be measured.")
@@ -137,7 +138,7 @@ def detect(
             rules.positive_z, rules.negative_ratio, rules.bone_spill_max, rules.pet_rise, tolerance, pet_rules.level
         )
         evidence, parts = weigh_deposits(deposits, points, foci, parts, scene, status)
-        parts = _keep_foci(parts, foci, scene, rules, regions, ct, mapping, dropped)
+        parts = _keep_foci(parts, foci, scene, rules, tissues, regions, ct, midline, mapping, dropped)
     factor = rules.hydroxyapatite_mg_per_hu_ml
     if factor is None:
         factor = HYDROXYAPATITE_MG_PER_HU_ML * (kvp or 120.0) / 120.0
@@ -178,11 +179,14 @@ def _keep_deposits(
     regions: NDArray[np.uint8],
     metal: Table[str, NDArray[np.float64]],
     ct: Volume,
+    midline: Table[str, Any],
     dropped: Counter[str],
 ) -> list[Deposit]:
     kept = []
     for deposit in deposits:
         verdict = judge_deposit(deposit, ct.array, tissues, regions, metal, ct.spacing)
+        if verdict.cause is None and at_sternum(ct.world(deposit.voxels).mean(axis=0), tissues, ct, midline):
+            verdict = Verdict("bone")
         if verdict.cause:
             dropped[verdict.cause] += 1
         else:
@@ -196,8 +200,10 @@ def _keep_foci(
     foci: list[Focus],
     scene: PetScene,
     rules: Rules,
+    tissues: NDArray[np.uint8],
     regions: NDArray[np.uint8],
     ct: Volume,
+    midline: Table[str, Any],
     mapping: Mapping,
     dropped: Counter[str],
 ) -> list[Part]:
@@ -209,6 +215,10 @@ def _keep_foci(
             verdict = judge_focus(focus, scene, rules.bone_spill_max)
             if verdict.cause is None and in_urine(focus, scene, ct, regions, mapping):
                 verdict = Verdict("kidneys, bladder, bowel or other viscera")
+            if verdict.cause is None:
+                centre = mapping.pet_to_ct(scene.suv.world(part.voxels).mean(axis=0, keepdims=True))[0]
+                if at_sternum(centre, tissues, ct, midline):
+                    verdict = Verdict("in bone")
             if verdict.cause is None and rules.injection_sites:
                 verdict = _at_injection(focus, scene, rules.injection_sites, regions, ct, mapping, verdict)
             if verdict.cause:

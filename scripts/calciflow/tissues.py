@@ -125,7 +125,7 @@ def _segment_box(volume: Volume, body: Mask, air: Mask, grid_mm: float, at_borde
     regions = assign(body, bone, levels, right, aside, arms, grid)
     dense = (covered(finding.objects > 0, middle_grid, grid) > 0.1) & ~bone
     compartment = muscle_compartment(hu, body, bone, dense, grid)
-    trunk = trunk_of(regions, levels, right, aside, grid)
+    trunk = trunk_of(regions, levels, right, grid)
     trunk &= np.isin(regions, [region_label(r, s) for r in ("chest", "abdomen", "pelvis") for s in ("left", "right")])
     column = int(np.clip(right[right.shape[0] // 2, 0].argmax(), 0, right.shape[2] - 1))
     outer = ~erode(compartment, 35.0, grid.spacing, flat=True)

@@ -325,3 +325,26 @@ def test_a_focus_without_soft_tissue_of_its_own_is_not_in_the_table():
     lesions = [in_bone, covered, deposit]
     labels = _painted(lesions, (4, 4, 4))
     assert [_shows(lesion, number, labels) for number, lesion in enumerate(lesions, 1)] == [False, False, True]
+
+
+def test_the_sternum_is_told_by_its_place():
+    from calciflow.deposits.nolesion import at_sternum
+    from calciflow.images import Volume
+    from calciflow.labels import TISSUES
+
+    tissues = np.full((20, 60, 80), TISSUES["muscle"], np.uint8)
+    tissues[:, 15:40, 10:30] = tissues[:, 15:40, 50:70] = TISSUES["lung"]
+    tissues[:, 55:, :] = TISSUES["subcutaneous_fat"]
+    ct = Volume(np.zeros(tissues.shape, np.int16), np.diag([4.0, 4.0, 4.0, 1.0]))
+    midline = {"point_mm": [160.0, 0.0, 0.0], "normal": [1.0, 0.0, 0.0]}
+
+    def at(x, y, z=10):
+        return at_sternum(np.array([x * 4.0, y * 4.0, z * 4.0]), tissues, ct, midline)
+
+    assert at(40, 48)
+    assert not at(52, 48), "beside the midline"
+    assert not at(40, 10), "the spine's side of the lungs"
+    assert not at(40, 58), "in the fat before the sternum"
+    assert not at_sternum(np.array([160.0, 192.0, 40.0]), tissues, ct, {}), "midline not known"
+    tissues[:] = TISSUES["muscle"]
+    assert not at(40, 48), "no chest there"

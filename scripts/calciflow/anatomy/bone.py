@@ -19,12 +19,6 @@ MARROW_CLOSING_MM = 2.0
 CORD_HU = (-20.0, 75.0)
 """Mean HU of what fills the spinal canal, the orbit and the temporal fossa; marrow is fatty or cancellous."""
 
-BASE_MM = 45.0
-"""The cranial cavity narrows to the foramen magnum within this distance."""
-
-SLIT_MM = 25.0
-"""Half the widest part of a section of the cranial cavity that votes between planes can lose."""
-
 SHELL_HU = 260.0
 """Cortex, also after partial volume; above contrast in vessels and bowel."""
 
@@ -131,17 +125,11 @@ def fill_marrow(dense: Mask, hu: NDArray[np.float32], grid: Grid) -> tuple[Mask,
     axial = _holes_flat(shell, 0)
     votes = axial.astype(np.uint8) + _holes_flat(shell, 1) + _holes_flat(shell, 2)
     marrow, cavity = _judge(axial | (votes >= 2), votes >= 2, shell, hu, grid)
-    if cavity.any():
-        # Where the skull is open in one plane, parts of the cavity are lost; they are as soft as brain, and near it.
-        soft = calm(hu, grid)
-        near = (dilate(cavity, BASE_MM, grid.spacing) & axial) | closed(cavity, SLIT_MM, grid.spacing, flat=True)
-        brain = near & (soft > CORD_HU[0]) & (soft < CORD_HU[1])
-        cavity |= brain & ~shell
-    filled = (shell | marrow) & ~cavity
+    filled = shell | marrow
     # Once more with wider gaps shut, for cortex that is thin as paper; the shut gaps themselves are not taken.
     ring = closed(filled, RING_MM, grid.spacing, flat=True)
     marrow, _ = _judge(_holes_flat(ring, 0), None, ring, hu, grid)
-    return filled | (marrow & ~cavity), cavity
+    return filled | marrow, cavity
 
 
 def _judge(space: Mask, agreed: Mask | None, shell: Mask, hu: NDArray[np.float32], grid: Grid) -> tuple[Mask, Mask]:

@@ -43,7 +43,7 @@ SPINE_MM = 70.0
 BIN_MM = 8.0
 """Steps along the arm."""
 
-WRIST_MM = 22.0
+WRIST_MM = 16.0
 """The wrist belongs to the hand from this far above its joint."""
 
 

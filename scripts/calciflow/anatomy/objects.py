@@ -26,9 +26,6 @@ WIDEST_SHELL_MM = 2.6
 BROAD = 0.22
 """Share of the smaller object's surface beyond which a contact is no neck."""
 
-VALLEY = 0.72
-"""HU of a contact over the mean HU of the less dense object, below which a gap is hidden in it by partial volume."""
-
 Labels = NDArray[np.int32]
 Floats = NDArray[np.float64]
 
@@ -58,7 +55,7 @@ def split(hu: NDArray[np.float32], dense: Mask) -> tuple[Labels, int]:
         more, extra = cc3d.connected_components(rest, connectivity=6, return_N=True)
         labels[rest] = more[rest].astype(np.int32) + count
         count += extra
-    return _join(labels, count, hu)
+    return _join(labels, count)
 
 
 def _grow(labels: Labels, region: Mask) -> None:
@@ -79,65 +76,27 @@ def _grow(labels: Labels, region: Mask) -> None:
         places = places[reached == 0]
 
 
-@dataclass(frozen=True)
-class Contacts:
-    """Pairs of objects that touch.
-
-    Attributes
-    ----------
-    first, second
-        Labels of each pair.
-    faces
-        Block faces that they share.
-    hu
-        Mean HU along these faces, the lower of both sides.
-    surface
-        All outer faces of every object, by label.
-    """
-
-    first: NDArray[np.int64]
-    second: NDArray[np.int64]
-    faces: Floats
-    hu: Floats
-    surface: Floats
-
-
-def contacts(labels: Labels, count: int, hu: NDArray[np.float32]) -> Contacts:
-    """Find which objects touch, how broadly, and how dense the contact is."""
+def _contacts(labels: Labels, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], Floats]:
+    """Touching pairs, the faces they share, and all faces of every object."""
     surface = np.zeros(count + 1)
     pairs: list[NDArray[np.int64]] = []
-    values: list[NDArray[np.float32]] = []
     for axis in range(3):
         low = tuple(slice(None, -1) if a == axis else slice(None) for a in range(3))
         high = tuple(slice(1, None) if a == axis else slice(None) for a in range(3))
-        differ = labels[low] != labels[high]
-        x, y = labels[low][differ], labels[high][differ]
+        a, b = labels[low], labels[high]
+        differ = a != b
+        x, y = a[differ], b[differ]
         surface += np.bincount(x, minlength=count + 1) + np.bincount(y, minlength=count + 1)
         both = (x > 0) & (y > 0)
-        values.append(np.minimum(hu[low][differ][both], hu[high][differ][both]))
         x, y = x[both].astype(np.int64), y[both].astype(np.int64)
         pairs.append(np.minimum(x, y) * (count + 1) + np.maximum(x, y))
-    keys, back = np.unique(np.concatenate(pairs), return_inverse=True)
-    faces = np.bincount(back, minlength=len(keys)).astype(np.float64)
-    total = np.bincount(back, weights=np.concatenate(values), minlength=len(keys))
-    return Contacts(keys // (count + 1), keys % (count + 1), faces, total / np.maximum(faces, 1.0), surface)
+    keys, faces = np.unique(np.concatenate(pairs), return_counts=True)
+    return keys // (count + 1), keys % (count + 1), faces, surface
 
 
-def mean_hu(labels: Labels, count: int, hu: NDArray[np.float32]) -> Floats:
-    """Mean HU of every object, by label."""
-    inside = labels > 0
-    own = labels[inside]
-    size = np.bincount(own, minlength=count + 1)
-    return np.asarray(np.bincount(own, weights=hu[inside], minlength=count + 1) / np.maximum(size, 1), float)
-
-
-def _join(labels: Labels, count: int, hu: NDArray[np.float32]) -> tuple[Labels, int]:
-    """Join each object, that faces others with much of its surface and no valley, to the one it faces most."""
-    found = contacts(labels, count, hu)
-    mean = mean_hu(labels, count, hu)
-    firm = found.hu >= VALLEY * np.minimum(mean[found.first], mean[found.second])
-    first, second, faces = found.first[firm], found.second[firm], found.faces[firm]
-    surface = found.surface
+def _join(labels: Labels, count: int) -> tuple[Labels, int]:
+    """Join each object, that faces others with much of its surface, to the one it faces most."""
+    first, second, faces, surface = _contacts(labels, count)
     group = np.arange(count + 1)
     for _ in range(8):
         total = np.bincount(first, weights=faces, minlength=count + 1)
@@ -150,6 +109,7 @@ def _join(labels: Labels, count: int, hu: NDArray[np.float32]) -> tuple[Labels, 
         one, place = np.unique(a, return_index=True)
         most = b[place]
         joins = total[one] > BROAD * surface[one]
+        # The smaller one goes to the larger, or two that choose each other would swap.
         if not joins.any():
             break
         graph = sparse.coo_matrix((np.ones(int(joins.sum())), (one[joins], most[joins])), shape=(count + 1, count + 1))
@@ -161,7 +121,7 @@ def _join(labels: Labels, count: int, hu: NDArray[np.float32]) -> tuple[Labels, 
         surface = (np.bincount(part, weights=surface, minlength=count + 1) - lost).astype(np.float64)
         keys = np.minimum(first, second)[~inner] * (count + 1) + np.maximum(first, second)[~inner]
         unique, back = np.unique(keys, return_inverse=True)
-        faces = np.bincount(back, weights=faces[~inner], minlength=len(unique)).astype(np.float64)
+        faces = np.bincount(back, weights=faces[~inner], minlength=len(unique)).astype(np.int64)
         first, second = unique // (count + 1), unique % (count + 1)
     rank = np.unique(group, return_inverse=True)[1].astype(np.int32)
     # Label 0 touches nothing, so it is a group of its own; keep it 0.

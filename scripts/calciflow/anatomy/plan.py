@@ -15,9 +15,6 @@ WIDE_MM, CENTRED_MM = 180.0, 60.0
 CHEST_MM = 100.0
 """Length of lung (sections over 15 cm2) that the arms are followed from."""
 
-HIP_TOP_MM, HIP_WIDTH_MM = 120.0, 65.0
-"""The true pelvis is so high, from the ischial tuberosity, and half of it so wide."""
-
 PELVIC_FLOOR_MM = 50.0
 """From the lowest slice with the ischium to the pelvic floor."""
 
@@ -119,14 +116,8 @@ def find_levels(
     return out, rest
 
 
-def trunk_of(
-    regions: NDArray[np.uint8],
-    levels: dict[str, NDArray[np.int64]],
-    right: Mask,
-    aside: NDArray[np.float32],
-    grid: Grid,
-) -> Mask:
-    """Chest, abdomen, and of the pelvis what lies above its floor and, at the hips, between them."""
+def trunk_of(regions: NDArray[np.uint8], levels: dict[str, NDArray[np.int64]], right: Mask, grid: Grid) -> Mask:
+    """Chest, abdomen, and of the pelvis what lies above its floor."""
     floor = LEVELS.index("pelvis")
     out = np.zeros(regions.shape, bool)
     for side, half in (("left", ~right), ("right", right)):
@@ -138,10 +129,4 @@ def trunk_of(
             low = pelvis[0] + (PELVIC_FLOOR_MM / grid.spacing[0] if (level < floor).any() else 0.0)
             inside |= (level == floor) & (np.arange(len(level)) >= low)
         out |= half & inside[:, None, None]
-        if len(pelvis) and (level < floor).any():
-            # In front of the hip joints lies the groin, which nothing shuts off from the cavity in an axial section.
-            high = pelvis[0] + int(HIP_TOP_MM / grid.spacing[0])
-            low_part = np.zeros(len(level), bool)
-            low_part[pelvis[0] : high] = True
-            out &= ~(half & low_part[:, None, None] & (aside > HIP_WIDTH_MM))
     return out

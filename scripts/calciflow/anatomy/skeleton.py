@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from calciflow.anatomy.bone import dense_bone, fill_marrow
 from calciflow.anatomy.grid import Grid, Mask, dilate, distance
-from calciflow.anatomy.objects import VALLEY, Labels, Shape, contacts, describe, faces_into, mean_hu, split
+from calciflow.anatomy.objects import Labels, Shape, describe, faces_into, split
 
 SMALLEST_ML = 0.02
 """Smaller objects are noise, calcified vessels, or deposits: never a bone of their own."""
@@ -38,9 +38,6 @@ NECK = 1.0
 
 LARGE_ML = 150.0
 """No deposit reported so far was larger and had the build of a bone; saves describing femora."""
-
-SOFT_HU = 50.0
-"""Muscle."""
 
 NEAR_MM = 5.0
 """Neighbours in the skeleton are this near: joint space and partial volume."""
@@ -135,7 +132,8 @@ def find_skeleton(hu: NDArray[np.float32], body: Mask, skin_depth: NDArray[np.fl
     grid
         Blocks of about 2 mm.
     """
-    labels, count = split(hu, dense_bone(hu, body, grid))
+    dense = dense_bone(hu, body, grid)
+    labels, count = split(hu, dense)
     size = np.bincount(labels[labels > 0], minlength=count + 1)
     volume = size * grid.block_ml
     boxes = cc3d.statistics(labels.view(np.uint32))["bounding_boxes"]
@@ -155,28 +153,21 @@ def find_skeleton(hu: NDArray[np.float32], body: Mask, skin_depth: NDArray[np.fl
         odds[label] = build_odds(shapes[label], cut)
     sure |= odds >= ANCHOR_ODDS
     # What touches the sure skeleton takes part in closing its cortex, and is bone unless most of it stands out.
-    _, neck = faces_into(labels, count, labels > 0, grid)
-    tied = _tied(labels, sure, neck)
+    total, into = faces_into(labels, count, labels > 0, grid)
+    neck = into
+    tied = _tied(labels, sure, into)
     filled, skull = fill_marrow((sure | tied)[labels], hu, grid)
+    total, into = faces_into(labels, count, filled, grid)
+    share = into / np.maximum(total, 1)
     inside = np.bincount(labels[filled], minlength=count + 1) / np.maximum(size, 1)
     inside[0] = 0.0
-    touch, mean = contacts(labels, count, hu), mean_hu(labels, count, hu)
-    firmest = np.zeros(count + 1)  # HU of the firmest contact
-    np.maximum.at(firmest, touch.first, touch.hu)
-    np.maximum.at(firmest, touch.second, touch.hu)
     solid = np.zeros(count + 1, bool)
     for label, shape in shapes.items():
-        # A piece of a bone is joined over its whole section and as dense as itself, a deposit over less.
+        # A piece of a bone is joined over its whole section, a deposit over less.
         section = 1000.0 * shape.volume_ml / shape.length_mm
-        loose = neck[label] < NECK * section or firmest[label] < VALLEY * mean[label]
         dense_core = not np.isfinite(shape.contrast_hu) or shape.contrast_hu > SOLID_HU
-        solid[label] = dense_core and loose
-    support = sure | tied
-    for label in np.flatnonzero(tied & solid & (volume >= SMALLEST_ML)).tolist():
-        box = _box(boxes[label], hu.shape, margin)
-        others = support[labels[box]] & (labels[box] != label)
-        solid[label] = _stands_out(labels[box] == label, others, hu[box], grid)
-    sure |= (inside > ENCLOSED) & ~(tied & solid)
+        solid[label] = dense_core and neck[label] < NECK * section
+    sure |= (inside > ENCLOSED) & ~(tied & (share < 1.0 - STANDS_OUT) & solid)
     sure[0] = False
     bone = filled & (sure[labels] | (labels == 0))
     for label in np.flatnonzero(tied & ~sure).tolist():
@@ -203,16 +194,6 @@ def find_skeleton(hu: NDArray[np.float32], body: Mask, skin_depth: NDArray[np.fl
         points = np.argwhere(own).mean(0) + [part.start for part in box]
         candidates.append(Candidate(label, shape, float(odds[label]), min(gap, 15.0), contact, tuple(points.tolist())))
     return Finding(bone, skull, rest, candidates)
-
-
-def _stands_out(own: Mask, others: Mask, hu: NDArray[np.float32], grid: Grid) -> bool:
-    """Whether an object would lie outside the bones if they were filled without it."""
-    part = Grid(grid.factors, own.shape, own.shape, grid.spacing)
-    filled, _ = fill_marrow(others, np.where(own, np.float32(SOFT_HU), hu), part)
-    if (filled & own).sum() > ENCLOSED * own.sum():
-        return False
-    total, into = faces_into(own.astype(np.int32), 1, filled & ~own, part)
-    return bool(into[1] < (1.0 - STANDS_OUT) * total[1])
 
 
 def _tied(labels: Labels, sure: NDArray[np.bool_], faces: NDArray[np.float64]) -> NDArray[np.bool_]:
