@@ -37,6 +37,7 @@ rule all:
     input:
         "results/dataset_description.json",
         "results/report.html",
+        every_scan_file,
         crashed_in_index,
 
 

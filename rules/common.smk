@@ -16,7 +16,7 @@ from calciflow.fingerprint import fingerprint
 from calciflow.forms import load_form
 from calciflow.forms_path import find_form
 from calciflow.sheets import read_clinical_scores, read_participants, read_scans
-from calciflow.study import refresh_tokens, results_without_memory
+from calciflow.study import SCAN_FILES, refresh_tokens, results_without_memory
 
 try:
     SETTINGS = read_config(config)
@@ -134,6 +134,11 @@ def unfinished(wildcards):
         prefix for prefix, item in verdicts().items() if item["verdict"] == "accepted"
     ]
     return [prefix for prefix in names if not finished(SCANS[prefix])]
+
+
+def every_scan_file(wildcards):
+    """A file of every stage of every accepted scan."""
+    return [path_of(scan, name) for scan in accepted() for name in SCAN_FILES]
 
 
 def of_accepted(name):

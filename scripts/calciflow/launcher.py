@@ -15,10 +15,9 @@ from pathlib import Path
 from calciflow.errors import StudyError
 from calciflow.files import read_json
 from calciflow.sheets import Scan, read_participants, read_scans
-from calciflow.study import ask_refresh, source_digest
+from calciflow.study import SCAN_FILES, ask_refresh, source_digest
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
-PIECES = ("qc.html", "scores.tsv")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -89,7 +88,7 @@ def targets(names: list[str], scans: list[Scan]) -> list[str]:
         if not matching:
             raise StudyError(f"--scan {name}: there is no such scan in the study's sheet, or it is excluded there.")
         for scan in matching:
-            found += [f"results/{scan.participant_id}/{scan.session_id}/{scan.prefix}_{piece}" for piece in PIECES]
+            found += [f"results/{scan.participant_id}/{scan.session_id}/{scan.prefix}_{piece}" for piece in SCAN_FILES]
     return found
 
 

@@ -7,6 +7,20 @@ from pathlib import Path
 
 from calciflow.files import write_text
 
+SCAN_FILES = (
+    "ct.nii.gz",
+    "pet.nii.gz",
+    "desc-suvbw_pet.nii.gz",
+    "space-ct_desc-tissues_dseg.nii.gz",
+    "from-pet_to-ct_xfm.tfm",
+    "space-ct_desc-lesions_dseg.nii.gz",
+    "lesions.tsv",
+    "scores.tsv",
+    "qc.html",
+)
+"""One file of every stage. A run asks for all of them by name: Snakemake does not miss what lies between a source and
+a result that is newer, so what a failed job left out would never be made again."""
+
 REFRESH_FOLDER = Path(".calciflow") / "refresh"
 
 

@@ -13,7 +13,7 @@ from calciflow import launcher
 from calciflow.errors import StudyError
 from calciflow.files import write_json
 from calciflow.sheets import Scan
-from calciflow.study import ask_refresh, refresh_tokens, results_without_memory, source_digest
+from calciflow.study import SCAN_FILES, ask_refresh, refresh_tokens, results_without_memory, source_digest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -33,11 +33,10 @@ def study(tmp_path):
 def test_targets():
     scans = [Scan("sub-01", "ses-01", piece, {}) for piece in ("body", "legs")] + [Scan("sub-02", "ses-01", None, {})]
     assert launcher.targets(["sub-02/ses-01"], scans) == [
-        "results/sub-02/ses-01/sub-02_ses-01_qc.html",
-        "results/sub-02/ses-01/sub-02_ses-01_scores.tsv",
+        f"results/sub-02/ses-01/sub-02_ses-01_{name}" for name in SCAN_FILES
     ]
-    assert len(launcher.targets(["sub-01/ses-01"], scans)) == 4
-    assert launcher.targets(["sub-01/ses-01/acq-legs"], scans)[0].endswith("sub-01_ses-01_acq-legs_qc.html")
+    assert len(launcher.targets(["sub-01/ses-01"], scans)) == 2 * len(SCAN_FILES)
+    assert launcher.targets(["sub-01/ses-01/acq-legs"], scans)[-1].endswith("sub-01_ses-01_acq-legs_qc.html")
     with pytest.raises(StudyError, match="sub-03"):
         launcher.targets(["sub-03/ses-01"], scans)
 

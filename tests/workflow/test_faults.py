@@ -25,7 +25,7 @@ def test_a_crash_stops_its_scan_alone_and_the_same_command_resumes(study):
     assert "Traceback" in log
     assert "a bug in this stage" in log
     assert study.path("sub-01_ses-01", "scores.tsv").exists()
-    assert not study.path("sub-02_ses-01", "lesions.tsv").exists() or study.planned()
+    assert study.planned()["lesions"] == 1, "what the failed job left out is made by the next run"
 
     text = study.run("--config", "allow_incomplete=true")
     assert "exit status 0" in text
