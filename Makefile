@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONPATH := $(CURDIR)/scripts
 export PYTHONDONTWRITEBYTECODE := 1
+# The requirements name every package; with --no-deps pip resolves nothing by itself. (It would otherwise look for a
+# newer release of what is asked for with an extra, `coverage[toml]`, and then miss its hash.)
+PINNED := --quiet --disable-pip-version-check --no-deps --require-hashes
 
 .DEFAULT_GOAL := help
 .PHONY: help env demo test test-all lint format config lock selftest clean
@@ -17,11 +20,11 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed: envs/requirements.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r envs/requirements.txt
+	$(BIN)/python -m pip install $(PINNED) -r envs/requirements.txt
 	@touch $@
 
 $(VENV)/installed-dev: envs/requirements-dev.txt $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r envs/requirements-dev.txt
+	$(BIN)/python -m pip install $(PINNED) -r envs/requirements-dev.txt
 	@touch $@
 
 env: $(VENV)/installed  ## the environment in .venv, from pinned and hashed requirements
