@@ -9,7 +9,9 @@ export PYTHONDONTWRITEBYTECODE := 1
 PINNED := --quiet --disable-pip-version-check --no-deps --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-all lint format config lock selftest clean
+SPLIT ?= dev
+N ?= 3
+.PHONY: help env demo benchmark test test-all lint format config lock selftest clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -33,6 +35,9 @@ demo: $(VENV)/installed  ## make the demo cohort's DICOM, run the whole workflow
 	$(BIN)/python -m calciflow.phantom.demo demo
 	./calciflow run .
 	$(BIN)/python -m calciflow.summary results
+
+benchmark: $(VENV)/installed  ## how wrong the workflow is, on phantoms of known truth: SPLIT=dev|test N=scans
+	$(BIN)/python -m calciflow.benchmark $(SPLIT) $(N)
 
 selftest: $(VENV)/installed  ## check the SUV rules of this installation on made headers
 	$(BIN)/python -m calciflow.selftest

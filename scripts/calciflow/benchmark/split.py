@@ -1,4 +1,4 @@
-"""Random people and scanners: a ``dev`` split to look at, and a ``test`` split whose seeds are used for nothing else."""
+"""Random people and scanners: a ``dev`` split to look at; the seeds of the ``test`` split are used for nothing else."""
 
 from typing import Literal
 
@@ -53,7 +53,7 @@ def _deposit(rng: np.random.Generator) -> DepositSpec:
         rng, ("subcutaneous", "muscle", "fascia", "skin", "periarticular"), (0.45, 0.25, 0.12, 0.06, 0.12)
     )
     if small or (compartment == "periarticular" and region in AXIAL_REGIONS[:4]):
-        compartment = "subcutaneous" if small and rng.uniform() < 0.8 or not small else "periarticular"
+        compartment = "subcutaneous" if (small and rng.uniform() < 0.8) or not small else "periarticular"
     form = _FORMS[compartment][int(rng.integers(len(_FORMS[compartment])))]
     median = 0.08 if small or compartment == "skin" else 0.5
     side: Literal["left", "right"] = "left" if rng.uniform() < 0.5 else "right"
