@@ -33,7 +33,8 @@ LIMIT_RATIO = 0.25
 LIMIT_MEMORY = 2.0
 
 CHILD = """
-import json, resource, sys, time
+import json, sys, time
+from pathlib import Path
 start = time.perf_counter()
 from calciflow.convert import convert_volume
 from calciflow.index import index_scan
@@ -48,7 +49,9 @@ convert_volume(
     selection=out + "/selection.json", volume=out + "/ct.nii.gz", sidecar=out + "/ct.json", modality="ct"
 )
 done = time.perf_counter()
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+# Not ru_maxrss: that of a child begins with its parent's peak. Linux's VmHWM is this program's own.
+status = Path("/proc/self/status").read_text()
+peak = int(status.split("VmHWM:")[1].split()[0]) * 1024
 print(json.dumps({"import": imported - start, "index": indexed - imported, "convert": done - indexed, "peak": peak}))
 """
 
