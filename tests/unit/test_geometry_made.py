@@ -195,3 +195,23 @@ def test_padding_below_air(converter: str, tmp_path: Path) -> None:
     ours = others.one_series(tmp_path / "in")
     assert np.count_nonzero(ours.array == -1024) == 5 * 20 * 3
     others.assert_agree(ours, others.CONVERTERS[converter](tmp_path / "in", tmp_path / "theirs"))
+
+
+@pytest.mark.parametrize("digits", [3, 4, 6])
+def test_directions_written_with_few_digits_move_no_slice(digits: int, tmp_path: Path) -> None:
+    # 400 mm of oblique slices, positions to 0.01 mm: a normal taken from three-digit cosines is 0.2 mm off at the end,
+    # an increment taken from the first gap 0.5 mm. Each slice must lie where its own header says.
+    orientation = _turned(3, -2, 5)
+    series = []
+    for k in range(200):
+        data = make.image("CT", k, np.full((12, 10), 1024 + k, np.uint16), orientation=orientation, increment=2.0)
+        data.ImagePositionPatient = [round(float(v), 2) for v in data.ImagePositionPatient]
+        data.ImageOrientationPatient = [round(float(v), digits) for v in data.ImageOrientationPatient]
+        series.append(data)
+    make.write(tmp_path, series)
+    ours = others.one_series(tmp_path)
+    corners = ours.world(np.argwhere(np.ones((200, 2, 2), bool)) * [1, 11, 9])
+    values = ours.array[:, ::11, ::9].ravel()
+    for k, data in enumerate(series):
+        first = np.array(data.ImagePositionPatient) * [-1, -1, 1]
+        assert np.linalg.norm(corners[values == k] - first, axis=1).min() < 0.015, k
