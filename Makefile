@@ -11,7 +11,7 @@ PINNED := --quiet --disable-pip-version-check --no-deps --require-hashes
 .DEFAULT_GOAL := help
 SPLIT ?= dev
 N ?= 3
-.PHONY: help env demo benchmark test test-all lint format config lock selftest clean
+.PHONY: help env demo benchmark test test-all benchmark-convert lint format config lock selftest clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ test: $(VENV)/installed-dev  ## what a newcomer runs: fast tests and tiny end-to
 
 test-all: $(VENV)/installed-dev  ## all tests: also real scans (CALCIFLOW_TESTDATA), the browser, Slurm, long runs
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+benchmark-convert: $(VENV)/installed-dev  ## time and memory of index and convert beside dcm2niix, on a made CT of 512 x 512 x 580
+	$(BIN)/python tests/benchmark/convert_speed.py
 
 lint: $(VENV)/installed-dev  ## snakefmt, snakemake --lint, ruff, mypy
 	$(BIN)/ruff check scripts tests

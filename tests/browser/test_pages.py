@@ -158,6 +158,17 @@ def test_the_table_of_regions_shows_every_modality(pages: dict[str, Path], tmp_p
     assert int(beyond) <= 0
 
 
+def test_the_four_projections_stand_side_by_side(pages: dict[str, Path], tmp_path: Path) -> None:
+    script = """(function () {
+      var tops = Array.from(document.querySelectorAll('.views.across figure'), f => f.getBoundingClientRect().top);
+      var shapes = Array.from(document.querySelectorAll('.views.across svg'), f => f.getBoundingClientRect().height);
+      return [tops.length, new Set(tops).size, Math.max(...shapes) - Math.min(...shapes)].join('|');
+    })()"""
+    count, rows, difference = ask(pages["qc"], tmp_path, script, "--window-size=1300,1000").split("|")
+    assert (int(count), int(rows)) == (4, 1)
+    assert float(difference) < 3  # one scale for all: the same height
+
+
 def test_prints(pages: dict[str, Path], tmp_path: Path) -> None:
     target = tmp_path / "report.pdf"
     browse(pages["report"], tmp_path / "profile", "--no-pdf-header-footer", f"--print-to-pdf={target}")
