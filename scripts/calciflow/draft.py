@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from calciflow.config_file import commented_yaml
-from calciflow.dicom.candidates import unusable
+from calciflow.dicom.candidates import piece_names, unusable
 from calciflow.dicom.headers import Header, read_listing
 from calciflow.dicom.selection import OTHER_PIECE
 from calciflow.dicom.series import Group, group
@@ -73,9 +73,7 @@ def acquisitions(visit: Visit) -> list[tuple[str, str]]:
     if len(parts) < 2:
         return []
     result = []
-    for index, item in enumerate(parts):
-        turned = item.first.patient_position[:2] == "FF" != parts[0].first.patient_position[:2]
-        name = "body" if index == 0 else "legs" if turned and len(parts) == 2 else f"part{index + 1}"
+    for name, item in zip(piece_names(parts), parts, strict=True):
         same_number = [g for g in pets if g.first.series_number == item.first.series_number]
         numbered = item.first.series_number is not None and len(same_number) == 1
         result.append((name, str(item.first.series_number) if numbered else f"#{item.number}"))

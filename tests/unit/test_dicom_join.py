@@ -153,7 +153,12 @@ def test_pieces_in_different_frames_are_refused_with_the_row_to_add(tmp_path: Pa
     result = run(source, tmp_path)
     assert result["code"] == "pieces"
     assert "`acquisition`" in result["reason"]
-    assert "#2 or #3" in result["reason"]
+    rows = "sub-01 ses-01 `acquisition` body `pet_series` #2; sub-01 ses-01 `acquisition` part2 `pet_series` #3."
+    assert result["reason"].endswith(rows)
+    for data in legs:
+        data.PatientPosition = "FFS"
+    turned = make.scan(tmp_path / "turned", piece("CT", 3, LEGS, 47), piece("PT", 5, BODY, 30), legs)
+    assert "`acquisition` legs `pet_series` #3" in run(turned, tmp_path)["reason"]
     assert run(source, tmp_path, pet_series="#2")["verdict"] == "accepted"
 
 
