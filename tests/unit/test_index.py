@@ -401,6 +401,26 @@ def test_picks_the_pair_from_everything(form: str, tmp_path: Path) -> None:
     assert [w["code"] for w in result["warnings"]] == ["duplicates"]
 
 
+def test_two_examinations_mixed_are_told_apart_by_the_forced_pet(tmp_path: Path) -> None:
+    old = {"StudyInstanceUID": "1.2.3", "FrameOfReferenceUID": "1.2.4", "StudyDate": "20230101"}
+    folder = make.scan(
+        tmp_path / "in",
+        make.ct(),
+        make.pet(),
+        make.renumber(make.ct(seed=8), 13, **old),
+        make.renumber(make.pet(seed=9), 15, **old),
+        make.renumber(make.ct(12, seed=7), 23, StudyInstanceUID="1.2.5", FrameOfReferenceUID="1.2.6"),
+    )
+    doubt = run(folder, tmp_path)
+    assert doubt["code"] == "ambiguous"
+    assert "(series 5," in doubt["reason"]
+    assert "(series 15," in doubt["reason"]
+    assert all(isinstance(row["reason"], str) for row in table(tmp_path).values())
+    for pet, ct in (("5", 3), ("15", 13)):
+        chosen = run(folder, tmp_path, pet_series=pet)["chosen"]
+        assert table(tmp_path)[chosen["ct_series"]]["series_number"] == ct
+
+
 def test_dynamic_frames_in_one_series_are_not_taken(tmp_path: Path) -> None:
     frames = []
     for frame in range(3):
