@@ -9,7 +9,9 @@ export PYTHONDONTWRITEBYTECODE := 1
 PINNED := --quiet --disable-pip-version-check --no-deps --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-all lint format config lock selftest clean
+SPLIT ?= dev
+N ?= 3
+.PHONY: help env demo benchmark test test-all benchmark-convert lint format config lock selftest clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -34,6 +36,9 @@ demo: $(VENV)/installed  ## make the demo cohort's DICOM, run the whole workflow
 	./calciflow run .
 	$(BIN)/python -m calciflow.summary results
 
+benchmark: $(VENV)/installed  ## how wrong the workflow is, on phantoms of known truth: SPLIT=dev|test N=scans
+	$(BIN)/python -m calciflow.benchmark $(SPLIT) $(N)
+
 selftest: $(VENV)/installed  ## check the SUV rules of this installation on made headers
 	$(BIN)/python -m calciflow.selftest
 
@@ -43,6 +48,9 @@ test: $(VENV)/installed-dev  ## what a newcomer runs: fast tests and tiny end-to
 
 test-all: $(VENV)/installed-dev  ## all tests: also real scans (CALCIFLOW_TESTDATA), the browser, Slurm, long runs
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+benchmark-convert: $(VENV)/installed-dev  ## time and memory of index and convert beside dcm2niix, on a made CT of 512 x 512 x 580
+	$(BIN)/python tests/benchmark/convert_speed.py
 
 lint: $(VENV)/installed-dev  ## snakefmt, snakemake --lint, ruff, mypy
 	$(BIN)/ruff check scripts tests
@@ -64,5 +72,5 @@ lock: $(VENV)/installed-dev  ## pin all versions anew (needs uv)
 	cd envs && uv pip compile --python-version 3.11 --universal --no-header --generate-hashes --quiet requirements-dev.in -o requirements-dev.txt
 	$(BIN)/python envs/conda_from_pins.py
 
-clean:  ## remove the demo's scans and results; the environment stays
-	rm -rf demo results logs private .snakemake .calciflow
+clean:  ## remove the scans and results of demo and benchmark; the environment stays
+	rm -rf demo benchmark results logs private .snakemake .calciflow

@@ -2,7 +2,7 @@
 
 from calciflow.job import logged
 
-with logged(snakemake.log[0], __file__):
+with logged(snakemake.log[0], __file__, private=True):
     from calciflow.index import index_scan
 
     index_scan(

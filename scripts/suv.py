@@ -2,7 +2,7 @@
 
 from calciflow.job import logged
 
-with logged(snakemake.log[0], __file__):
+with logged(snakemake.log[0], __file__, private=True):
     from calciflow.suv import normalise_scan
 
     normalise_scan(

@@ -8,6 +8,7 @@ import numpy as np
 from calciflow.dicom.bids import load
 from calciflow.dicom.geometry import Grid
 from calciflow.dicom.volume import fill
+from calciflow.errors import ScanError
 from calciflow.files import read_json, write_json
 from calciflow.images import write_volume
 
@@ -28,14 +29,14 @@ def convert_volume(*, selection: str, volume: str, sidecar: str, modality: str) 
 
     Raises
     ------
-    RuntimeError
+    ScanError
         If the scan was refused, or the source has changed since it was indexed.
     """
     chosen = read_json(selection)
     part = chosen[modality]
     # A PET that lacks nothing but a CT can be taken as far as its SUV image.
     if part is None or (chosen["verdict"] != "accepted" and not (modality == "pet" and chosen["code"] == "no_ct")):
-        raise RuntimeError(f"the scan was refused ({chosen['code']}): there is no {modality} to convert")
+        raise ScanError(f"the scan was refused ({chosen['code']}): there is no {modality} to convert")
     if part.get("nifti"):
         filled = load(part["nifti"], grid_of(part), pet=modality == "pet", scale=part["scale"])
     else:

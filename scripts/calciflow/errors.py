@@ -21,3 +21,7 @@ class Refusal(Exception):
 
 class StudyError(Exception):
     """A mistake in a study's config or sheets: names file, row, column or key, and the fix."""
+
+
+class ScanError(RuntimeError):
+    """A fault of one scan after it was screened, in words without identity: they may stand in a log."""

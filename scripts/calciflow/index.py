@@ -99,9 +99,13 @@ def index_scan(
                 overrides=dict(overrides or {}),
                 rules={"tracer": tracer, "dose_range_mbq": dose_range_mbq, "max_uptake_hours": max_uptake_hours},
                 require_ct=require_ct,
+                who=f"{scan.get('participant_id')} {scan.get('session_id')}",
             )
     except Refusal as refusal:
         verdict, code, reason = "refused", refusal.code, refusal.reason
+        for item in found.groups:  # every series is listed with a reason, also where the choice was not finished
+            if item.fault is None:
+                found.reasons.setdefault(item.number, (None, f"no choice was made: the scan was refused ({code})"))
     except Exception as error:
         verdict, code = "refused", "internal"
         reason = f"calciflow hit an error of its own ({type(error).__name__}): report it with the log."
@@ -154,6 +158,7 @@ def _index(
     overrides: dict[str, Any],
     rules: dict[str, Any],
     require_ct: bool,
+    who: str,
 ) -> None:
     if not sources:
         raise Refusal("unreadable", "The row of scans.tsv names no source.")
@@ -165,7 +170,7 @@ def _index(
         return
     _note_files(found, listings)
     try:
-        choice = choose(found.groups, ct_series=ct_series, pet_series=pet_series)
+        choice = choose(found.groups, ct_series=ct_series, pet_series=pet_series, who=who)
     except Refusal as refusal:
         found.reasons = getattr(refusal, "reasons", {})
         broken = sum(len(listing.broken) for listing in listings.values())

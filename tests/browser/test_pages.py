@@ -50,7 +50,7 @@ def console(run: subprocess.CompletedProcess[str]) -> list[str]:
     return [line for line in run.stderr.splitlines() if "CONSOLE" in line or "Content Security Policy" in line]
 
 
-def ask(page: Path, folder: Path, script: str) -> str:
+def ask(page: Path, folder: Path, script: str, *options: str) -> str:
     """Let a script look at the page from inside: a copy whose policy allows it, and what it leaves as the title."""
     text = page.read_text(encoding="utf-8")
     text, count = re.subn(r"script-src 'sha256-[^']+'", "script-src 'unsafe-inline'", text)
@@ -59,7 +59,7 @@ def ask(page: Path, folder: Path, script: str) -> str:
     copy.write_text(
         text.replace("</body>", f"<script>document.title = String({script});</script></body>"), encoding="utf-8"
     )
-    run = browse(copy, folder / "profile", "--dump-dom")
+    run = browse(copy, folder / "profile", *options, "--dump-dom")
     found = re.search(r"<title>(.*?)</title>", run.stdout, re.DOTALL)
     assert found is not None
     return found.group(1)
@@ -145,6 +145,28 @@ def test_nothing_sticks_out_of_a_narrow_window(pages: dict[str, Path], tmp_path:
         folder.mkdir()
         width = ask(pages[name], folder, "document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert int(width) <= 0
+
+
+def test_the_table_of_regions_shows_every_modality(pages: dict[str, Path], tmp_path: Path) -> None:
+    # On a laptop's screen the last column, the clinicians', must not hide behind a scroll bar.
+    script = """(function () {
+      var table = document.querySelector('table.heat');
+      return [table.rows[0].cells.length, table.scrollWidth - table.parentElement.clientWidth].join('|');
+    })()"""
+    columns, beyond = ask(pages["report"], tmp_path, script, "--window-size=1300,1000").split("|")
+    assert int(columns) == 5
+    assert int(beyond) <= 0
+
+
+def test_the_four_projections_stand_side_by_side(pages: dict[str, Path], tmp_path: Path) -> None:
+    script = """(function () {
+      var tops = Array.from(document.querySelectorAll('.views.across figure'), f => f.getBoundingClientRect().top);
+      var shapes = Array.from(document.querySelectorAll('.views.across svg'), f => f.getBoundingClientRect().height);
+      return [tops.length, new Set(tops).size, Math.max(...shapes) - Math.min(...shapes)].join('|');
+    })()"""
+    count, rows, difference = ask(pages["qc"], tmp_path, script, "--window-size=1300,1000").split("|")
+    assert (int(count), int(rows)) == (4, 1)
+    assert float(difference) < 3  # one scale for all: the same height
 
 
 def test_prints(pages: dict[str, Path], tmp_path: Path) -> None:

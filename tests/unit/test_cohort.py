@@ -297,6 +297,39 @@ def test_acquisitions_of_a_session_add_up(study):
     assert tables["lesions"]["acquisition"].tolist() == ["body", "body", "legs", "legs"]
 
 
+def test_volumes_of_both_pieces_and_regions_that_neither_saw(study):
+    # The knees were seen by both pieces, hands by the body alone, lower legs by the legs alone, feet by neither.
+    sides = ("left", "right")
+    body = {f"{side} {name}": {"ct": 1.0, "pet": 1.0} for side in sides for name in ("hand", "knee")}
+    legs = {f"{side} {name}": {"ct": 1.0, "pet": 1.0} for side in sides for name in ("knee", "lower_leg")}
+    mine = [lesion(1, "hand", "left"), lesion(2, "knee", "left")]
+    theirs = [lesion(1, "lower_leg", "right"), lesion(2, "lower_leg", "left")]
+    study.add("sub-01", "DM", mine, acq="body", seen=body)
+    study.add("sub-01", "DM", theirs, acq="legs", seen=legs)
+    study.add("sub-02", "DM", [*mine, *({**row, "lesion_id": row["lesion_id"] + 2} for row in theirs)])
+    tables = study.run()
+    pieces, whole = (tables["participants"].iloc[n] for n in (0, 1))
+    for column in (
+        "n_lesions",
+        "volume_ml",
+        "ct_volume_ml",
+        "pet_volume_ml",
+        "tlf",
+        "hydroxyapatite_mg",
+        "score_petct",
+    ):
+        assert pieces[column] == pytest.approx(whole[column]), column
+    assert pieces["n_lesions"] == 4
+    scores = tables["scores"].query("participant_id == 'sub-01' and modality == 'petct'")
+    found = {(row["region"], row["side"]): row["score"] for row in scores.to_dict("records")}
+    assert found["hand", "left"] == 1  # seen by the body alone
+    assert found["knee", "left"] == 1  # seen by both: found by one, not by the other
+    assert found["knee", "right"] == 0
+    assert found["lower_leg", "right"] == 1  # seen by the legs alone
+    assert math.isnan(found["foot", "left"])
+    assert math.isnan(found["head", "midline"])
+
+
 def test_the_first_or_the_last_session_speaks_for_a_person(study):
     study.add("sub-01", "DM", [lesion(1, "hand", "left")], session="ses-02")
     study.add("sub-01", "DM", [], session="ses-01")

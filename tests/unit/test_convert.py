@@ -5,25 +5,24 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from calciflow.convert import convert_scan, convert_volume
+from calciflow.convert import convert_scan
 from calciflow.images import read_volume
 from calciflow.index import index_scan
 
 
 def _load(name: str) -> types.ModuleType:
     path = Path(__file__).resolve().parent.parent / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, path)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
+    sys.modules[path.stem] = module
     spec.loader.exec_module(module)
     return module
 
@@ -215,13 +214,16 @@ def test_memory_stays_below_twice_the_volume(tmp_path: Path) -> None:
     out = tmp_path / "out"
     convert(tmp_path / "in", out)
     code = """
-import resource, sys
-from calciflow.convert import convert_scan, convert_volume
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+import sys
+from pathlib import Path
+from calciflow.convert import convert_scan
+def peak():  # not ru_maxrss: that of a child begins with its parent's peak
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
+before = peak()
 o = sys.argv[1]
 names = {"ct": "ct.nii.gz", "ct_json": "ct.json", "pet": "p.nii.gz", "pet_json": "p.json"}
 convert_scan(selection=o + "/selection.json", **{key: o + "/" + name for key, name in names.items()})
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+print(peak() - before)
 """
     scripts = Path(__file__).resolve().parents[2] / "scripts"
     result = subprocess.run(
@@ -232,41 +234,17 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
         env={"PYTHONPATH": str(scripts), "PATH": "/usr/bin:/bin"},
     )
     grown = int(result.stdout.split()[-1]) / 1024
-    assert grown < 2 * 150, f"{grown:.0f} MiB"
+    assert 150 < grown < 2 * 150, f"{grown:.0f} MiB"
 
 
 @pytest.mark.slow
-def test_four_times_as_fast_as_dcm2niix(tmp_path: Path) -> None:
+def test_four_times_as_fast_as_dcm2niix_below_twice_the_volume(tmp_path: Path) -> None:
+    # The repository's benchmark, which also compares the voxels, and the bytes written on one core and on all.
     program = shutil.which("dcm2niix")
     if program is None:
         pytest.skip("dcm2niix is not on this machine")
-    # A whole-body CT: 512 x 512 x 580, a noisy ellipse in air.
-    random = np.random.default_rng(0)
-    y, x = np.mgrid[:512, :512]
-    body = ((x - 256) / 180) ** 2 + ((y - 256) / 120) ** 2 < 1
-    for k in range(580):
-        noise = random.normal(0, 15, (512, 512))
-        stored = np.clip(np.where(body, 1064, 24) + noise, 0, 4095).astype(np.uint16)
-        data = make.image("CT", k, stored, origin=(-256, -256, 0), spacing=(1.0, 1.0))
-        make.write(tmp_path / "in" / "ct", [data], start=k)
-    make.write(tmp_path / "in" / "pet", make.pet(580))
-    out = convert(tmp_path / "in", tmp_path / "out")
-    ours, theirs = [], []
-    for _ in range(2):  # the better of two: other programs run on the machine
-        start = time.perf_counter()
-        convert_volume(
-            selection=str(out / "selection.json"),
-            volume=str(out / "c.nii.gz"),
-            sidecar=str(out / "c.json"),
-            modality="ct",
-        )
-        ours.append(time.perf_counter() - start)
-        start = time.perf_counter()
-        command = [program, "-z", "y", "-w", "1", "-o", str(tmp_path), str(tmp_path / "in" / "ct")]
-        subprocess.run(command, check=True, capture_output=True)
-        theirs.append(time.perf_counter() - start)
-    print(f"calciflow {min(ours):.1f} s, dcm2niix {min(theirs):.1f} s")
-    assert min(ours) < min(theirs) / 4
+    benchmark = _load("benchmark/convert_speed")
+    assert benchmark.compare(tmp_path, program, slices=580, rounds=2, cores=None) == 0
 
 
 @pytest.mark.realdata

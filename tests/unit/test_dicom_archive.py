@@ -154,6 +154,30 @@ def test_truncated_archive_is_refused(kind: str, tmp_path: Path) -> None:
     assert getattr(caught.value, "code", "archive") == "archive"
 
 
+@pytest.mark.parametrize("kind", ["damaged", "deep", "bomb"])
+def test_archive_inside_an_archive_that_cannot_be_read_is_refused(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = {"a.dcm": b"x" * 200000}
+    for level in range({"damaged": 1, "deep": 4, "bomb": 1}[kind]):
+        path = tmp_path / f"{level}.zip"
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, data in content.items():
+                archive.writestr(name, data)
+        data = path.read_bytes()
+        content = {f"{level}.zip": data[:-40] if kind == "damaged" else data}
+    outer = tmp_path / "outer.zip"
+    with zipfile.ZipFile(outer, "w") as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)
+        archive.writestr("other.bin", bytes(range(256)) * 8)
+    if kind == "bomb":
+        monkeypatch.setattr("calciflow.dicom.archive.BOMB_SIZE", 1000)
+    with pytest.raises(Refusal) as caught:
+        list(walk(outer))
+    assert caught.value.code == "archive"
+
+
 def test_gzip_that_is_no_tar_is_an_ordinary_file(tmp_path: Path) -> None:
     path = tmp_path / "notes.gz"
     path.write_bytes(gzip.compress(b"hello"))

@@ -159,5 +159,60 @@ def test_two_pets_are_ambiguous_until_one_is_named(tmp_path: Path) -> None:
     folder = source / "sub-x" / "pet"
     for ending in ("nii.gz", "json"):
         (folder / f"sub-x_rec-b_pet.{ending}").write_bytes((folder / f"sub-x_pet.{ending}").read_bytes())
-    assert run(source, tmp_path)["code"] == "ambiguous"
+    doubt = run(source, tmp_path)
+    assert doubt["code"] == "ambiguous"
+    assert doubt["reason"].endswith("they are #1, #2.")
+    gone = run(source, tmp_path, pet_series="*rec-c*")
+    assert gone["code"] == "not_found"
+    assert gone["reason"].endswith("they are #1, #2.")
+    assert run(source, tmp_path, pet_series="#2")["verdict"] == "accepted"
     assert run(source, tmp_path, pet_series="*rec-b*")["verdict"] == "accepted"
+
+
+@pytest.mark.parametrize("place", ["ct/sub-x_ct.nii.gz", "anat/sub-x_CT.nii.gz", "anat/sub-x_acq-lowdose_ct.nii.gz"])
+def test_ct_in_a_folder_of_its_own(place: str, tmp_path: Path) -> None:
+    source = dataset(tmp_path / "in")
+    target = source / "sub-x" / place
+    target.parent.mkdir()
+    (source / "sub-x" / "pet" / "sub-x_ct.nii.gz").rename(target)
+    result = run(source, tmp_path)
+    assert result["verdict"] == "accepted", result["reason"]
+    assert result["size"]["ct"] == [24, 20, 9]
+
+
+def test_stored_integers_are_scaled_by_the_file_s_own_slope(tmp_path: Path) -> None:
+    source = dataset(tmp_path / "in")
+    stored = np.arange(12 * 10 * 9, dtype=np.int16).reshape(12, 10, 9)
+    image = nib.Nifti1Image(stored, PET_AFFINE)
+    image.header.set_slope_inter(2.5, 0.0)
+    nib.save(image, source / "sub-x" / "pet" / "sub-x_pet.nii.gz")
+    # nibabel writes the numbers as given times what it derives; what another reader sees is the truth.
+    truth = nib.load(source / "sub-x" / "pet" / "sub-x_pet.nii.gz").get_fdata()
+    assert run(source, tmp_path)["verdict"] == "accepted"
+    convert_scan(
+        selection=str(tmp_path / "selection.json"), pet=str(tmp_path / "p.nii.gz"), pet_json=str(tmp_path / "p.json")
+    )
+    found = read_volume(tmp_path / "p.nii.gz").array
+    np.testing.assert_allclose(found[4].T[::-1], truth[:, :, 4], rtol=1e-6)
+    np.testing.assert_allclose(sorted(found.ravel()), sorted(truth.ravel()), rtol=1e-6)
+
+
+@pytest.mark.parametrize("units", ["BQML", "Bq/ml", "SUV", "kBq", 7, None])
+def test_units_that_are_not_the_words_of_bids_are_refused(units: object, tmp_path: Path) -> None:
+    assert run(dataset(tmp_path / "in", Units=units), tmp_path)["code"] == "units"
+
+
+def test_names_and_metadata_of_a_person_stay_inside(tmp_path: Path) -> None:
+    source = dataset(tmp_path / "ZQX Doe", InstitutionName="ZQX", TracerName="ZQX", PatientName="ZQX", KeyZQX=1)
+    folder = source / "sub-x" / "pet"
+    for path in list(folder.iterdir()):
+        path.rename(path.with_name(path.name.replace("sub-x", "ZQX")))
+    result = run(source, tmp_path)
+    assert result["verdict"] == "accepted", result["reason"]
+    convert_scan(
+        selection=str(tmp_path / "selection.json"), pet=str(tmp_path / "p.nii.gz"), pet_json=str(tmp_path / "p.json")
+    )
+    shown = [(tmp_path / name).read_text() for name in ("series.tsv", "screening.json", "p.json")]
+    assert "ZQX" not in "".join(shown) + str(nib.load(tmp_path / "p.nii.gz").header)
+    (folder / "ZQX_pet.json").write_text("{")
+    assert "ZQX" not in run(source, tmp_path)["reason"]

@@ -160,3 +160,23 @@ def test_pixels_cut_off_are_refused(tmp_path: Path) -> None:
     packed = [enhanced(make.ct(), list(range(10))), enhanced(make.pet(), list(range(10)))]
     packed[1].PixelData = packed[1].PixelData[:-100]
     assert run(make.scan(tmp_path / "in", packed), tmp_path)["code"] == "unreadable"
+
+
+@pytest.mark.parametrize("position", ["HFS", "FFP", "HFDR"])
+@pytest.mark.parametrize("converter", ["SimpleITK", "dcm2niix"])
+@pytest.mark.parametrize("kind", ["ct", "pet"])
+def test_frames_lie_where_other_converters_put_them(kind: str, converter: str, position: str, tmp_path: Path) -> None:
+    import SimpleITK as sitk
+
+    others = _load("converters")
+    series = getattr(make, kind)(orientation=make.ORIENTATIONS[position])
+    for data in series:
+        data.RescaleSlope = 0.75 if kind == "pet" else 1  # both others take the first frame's slope for all frames
+    # SimpleITK takes the frames in the order of the file.
+    order = list(range(10)) if converter == "SimpleITK" else [3, 0, 9, 1, 8, 2, 7, 4, 6, 5]
+    (path,) = make.write(tmp_path / "in", [enhanced(series, order)])
+    if converter == "SimpleITK":
+        theirs = others.Volume.from_sitk(sitk.ReadImage(str(path)))
+    else:
+        theirs = others.by_dcm2niix(tmp_path / "in", tmp_path / "out")
+    others.assert_agree(others.one_series(tmp_path / "in"), theirs)

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import stat
 import sys
 import types
@@ -16,6 +17,8 @@ import pytest
 from pydicom.dataset import Dataset
 
 from calciflow import codes
+from calciflow.convert import convert_scan
+from calciflow.images import read_volume
 from calciflow.index import index_scan
 from calciflow.tables import read_table
 
@@ -297,10 +300,46 @@ def _report(number: int, uid: str, modality: str) -> list[Dataset]:
     return [data]
 
 
-def test_picks_the_pair_from_everything(tmp_path: Path) -> None:
+def _pack(folder: Path, form: str) -> Path:
+    """The same source as an archive, nested archives, or with names as on a DICOM disk and a DICOMDIR."""
+    packed = folder.parent / "packed"
+    if form in ("zip", "gztar"):
+        return Path(shutil.make_archive(str(packed), form, folder))
+    if form.startswith("nested"):
+        inner, outer = form.split()[1:]
+        whole = folder.parent / "outer"
+        whole.mkdir()
+        for part in sorted(folder.iterdir()):
+            if part.is_dir():
+                shutil.make_archive(str(whole / part.name), inner, part)
+            else:
+                shutil.copy(part, whole)
+        return Path(shutil.make_archive(str(packed), outer, whole))
+    if form == "disk":
+        for number, path in enumerate(sorted(folder.rglob("*.dcm"))):
+            target = packed / "DICOM" / f"PA{number % 7:03d}" / f"IM{number:06d}"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, target)
+        directory = make.ct(1)[0]
+        directory.SOPClassUID = directory.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.1.3.10"
+        directory.save_as(packed / "DICOMDIR", enforce_file_format=True)
+        return packed
+    return folder
+
+
+@pytest.mark.parametrize(
+    "form", ["folder", "zip", "gztar", "disk", "nested zip zip", "nested gztar zip", "nested zip gztar"]
+)
+def test_picks_the_pair_from_everything(form: str, tmp_path: Path) -> None:
     ct, pet = make.ct(20), make.pet(20)
     wanted_ct, wanted_pet = 3, 5
     folder = tmp_path / "in"
+    frames = []
+    for frame in range(3):
+        part = make.renumber(make.pet(20, seed=frame), 14, FrameReferenceTime=60000 * frame, ActualFrameDuration=60000)
+        for k, data in enumerate(part):
+            data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.{frame}.{k}"
+        frames += part
     make.scan(
         folder,
         ct,
@@ -309,6 +348,10 @@ def test_picks_the_pair_from_everything(tmp_path: Path) -> None:
         make.renumber(ct, 4, ConvolutionKernel="B70f"),
         make.renumber(ct[5:12], 6, SeriesDescription="diagnostic chest"),
         make.renumber(ct, 12, ImageType=["DERIVED", "SECONDARY", "MPR"]),
+        frames,
+        make.renumber(make.ct(20, seed=6), 15, ContrastBolusAgent="Iomeron 400"),
+        make.renumber(make.pet(10, seed=6, increment=6.0, shape=(8, 8), spacing=(5.0, 3.0)), 16),
+        make.renumber(make.ct(1), 93, SOPClassUID="1.2.840.10008.5.1.4.1.1.7"),
         make.renumber(make.ct(20, seed=5), 13, FrameOfReferenceUID="1.2.3.9", StudyInstanceUID="1.2.3"),
         make.renumber(pet, 7, CorrectedImage=["NORM", "DECY"]),
         make.renumber(pet, 8, SeriesType=["GATED", "IMAGE"]),
@@ -321,7 +364,7 @@ def test_picks_the_pair_from_everything(tmp_path: Path) -> None:
     )
     (folder / "readme.txt").write_text("not DICOM")
     (folder / "s0" / "copy.dcm").write_bytes(next((folder / "s0").iterdir()).read_bytes())
-    result = run(folder, tmp_path)
+    result = run(_pack(folder, form), tmp_path)
     assert result["verdict"] == "accepted", result["reason"]
     rows = {row["series_number"]: row for row in table(tmp_path).values()}
     assert rows[wanted_ct]["taken"] == "ct"
@@ -337,7 +380,43 @@ def test_picks_the_pair_from_everything(tmp_path: Path) -> None:
     assert "shorter" in rows[9]["reason"]
     assert "projection" in rows[10]["reason"]
     assert "Dose" in rows[90]["reason"]
+    assert "Structure" in rows[91]["reason"]
+    assert "Secondary Capture" in rows[92]["reason"]
+    assert "Secondary Capture" in rows[93]["reason"]
+    assert "in time" in rows[14]["reason"]
+    assert "contrast" in rows[15]["reason"]
+    assert "larger voxels" in rows[16]["reason"]
+    assert rows[1]["reason"].startswith("a scout")
+    # The chosen voxels can be read from where they lie.
+    convert_scan(
+        selection=str(tmp_path / "private" / "selection.json"),
+        pet=str(tmp_path / "pet.nii.gz"),
+        pet_json=str(tmp_path / "pet.json"),
+    )
+    stored = np.frombuffer(pet[7].PixelData, np.int16).reshape(10, 8)
+    array = read_volume(tmp_path / "pet.nii.gz").array[7]
+    assert sorted(array.ravel()) == pytest.approx(sorted((stored * float(pet[7].RescaleSlope)).ravel()), rel=1e-6)
     assert [w["code"] for w in result["warnings"]] == ["duplicates"]
+
+
+def test_two_examinations_mixed_are_told_apart_by_the_forced_pet(tmp_path: Path) -> None:
+    old = {"StudyInstanceUID": "1.2.3", "FrameOfReferenceUID": "1.2.4", "StudyDate": "20230101"}
+    folder = make.scan(
+        tmp_path / "in",
+        make.ct(),
+        make.pet(),
+        make.renumber(make.ct(seed=8), 13, **old),
+        make.renumber(make.pet(seed=9), 15, **old),
+        make.renumber(make.ct(12, seed=7), 23, StudyInstanceUID="1.2.5", FrameOfReferenceUID="1.2.6"),
+    )
+    doubt = run(folder, tmp_path)
+    assert doubt["code"] == "ambiguous"
+    assert "(series 5," in doubt["reason"]
+    assert "(series 15," in doubt["reason"]
+    assert all(isinstance(row["reason"], str) for row in table(tmp_path).values())
+    for pet, ct in (("5", 3), ("15", 13)):
+        chosen = run(folder, tmp_path, pet_series=pet)["chosen"]
+        assert table(tmp_path)[chosen["ct_series"]]["series_number"] == ct
 
 
 def test_dynamic_frames_in_one_series_are_not_taken(tmp_path: Path) -> None:
@@ -376,7 +455,10 @@ def test_acquisitions_that_overlap_within_one_series_are_told_apart(tmp_path: Pa
 def test_forced_pet(cell: str, number: int, tmp_path: Path) -> None:
     second = make.renumber(make.pet(seed=7), 8, SeriesDescription="a second one")
     folder = make.scan(tmp_path / "in", make.ct(), make.pet(), second)
-    assert run(folder, tmp_path)["code"] == "ambiguous"
+    doubt = run(folder, tmp_path)
+    assert doubt["code"] == "ambiguous"
+    assert "#2 (series 5, 30 mm long, 3 mm slices), #3 (series 8, 30 mm long, 3 mm slices)" in doubt["reason"]
+    assert all(isinstance(row["reason"], str) for row in table(tmp_path).values())
     forced = second[0].SeriesInstanceUID if cell == "uid" else cell
     result = run(folder, tmp_path, pet_series=forced)
     assert result["verdict"] == "accepted", result["reason"]
@@ -394,13 +476,20 @@ def test_forced_ct_in_another_frame_is_taken_with_a_warning(tmp_path: Path) -> N
 @pytest.mark.parametrize(("cell", "code"), [("77", "not_found"), ("*nothing*", "not_found"), ("PT*", "ambiguous")])
 def test_forced_choice_that_fits_none_or_many(cell: str, code: str, tmp_path: Path) -> None:
     folder = make.scan(tmp_path / "in", make.ct(), make.pet(), make.renumber(make.pet(seed=7), 8))
-    assert run(folder, tmp_path, pet_series=cell)["code"] == code
+    result = run(folder, tmp_path, pet_series=cell)
+    assert result["code"] == code
+    # The sentence lists what may stand in the cell, as it may stand there.
+    assert "#2 (series 5, 30 mm long, 3 mm slices), #3 (series 8, 30 mm long, 3 mm slices)" in result["reason"]
+    assert all(isinstance(row["reason"], str) for row in table(tmp_path).values())
 
 
 def test_forced_pet_must_be_attenuation_corrected(tmp_path: Path) -> None:
     nac = make.renumber(make.pet(), 8, CorrectedImage=["NORM"])
     folder = make.scan(tmp_path / "in", make.ct(), make.pet(), nac)
-    assert run(folder, tmp_path, pet_series="8")["code"] == "no_ac_pet"
+    result = run(folder, tmp_path, pet_series="8")
+    assert result["code"] == "not_found"
+    assert "ATTN" in result["reason"]
+    assert "those that can be used are #2 (series 5," in result["reason"]
 
 
 def test_pet_alone_is_taken_where_no_ct_is_required(tmp_path: Path) -> None:
@@ -519,8 +608,6 @@ def test_bug_becomes_a_verdict_without_quoting_the_header(
 
 @pytest.mark.parametrize("kind", ["zip", "tar", "gztar", "bztar", "xztar"])
 def test_archive_as_source(kind: str, tmp_path: Path) -> None:
-    import shutil
-
     make.scan(tmp_path / "in")
     packed = Path(shutil.make_archive(str(tmp_path / "packed"), kind, tmp_path / "in"))
     assert run(packed, tmp_path)["verdict"] == "accepted"

@@ -74,3 +74,17 @@ def test_shims_are_thin(shim):
     assert len(lines) <= 20
     assert sum(" import " in line for line in lines) <= 3
     assert "snakemake.config" not in shim.read_text()
+
+
+def test_a_job_that_reads_the_source_quotes_no_error(tmp_path):
+    code = SHIM.format(scripts=str(SCRIPTS), shim=str(SCRIPTS / "suv.py"), last="raise KeyError('Doe^Jane')")
+    code = code.replace('.log", ', '.log", private=True, shim=')
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    log = (tmp_path / "logs" / "x.log").read_text()
+    assert done.returncode == 1
+    assert "KeyError" in log
+    assert "KeyError" in done.stderr
+    assert "Doe" not in log.replace(code, "") + done.stderr
+    whole = tmp_path / "private" / "logs" / "x.log"
+    assert "Doe^Jane" in whole.read_text()
+    assert whole.stat().st_mode & 0o077 == 0

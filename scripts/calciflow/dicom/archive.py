@@ -1,16 +1,18 @@
 """The files of a source: a folder, a .zip, a .tar (also .gz, .bz2, .xz), or a folder that holds such archives.
 
 Nothing is ever unpacked to disk: members are read as streams, so no name in an archive can write anywhere, and only
-what is asked for takes memory.
+what is asked for takes memory. An archive inside an archive is held in memory while it is read.
 """
 
 import io
+import lzma
 import os
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import IO
 
@@ -23,6 +25,12 @@ BOMB_SIZE = 1 << 30
 BOMB_RATIO = 150
 """An archive that is larger than BOMB_SIZE after unpacking and more than BOMB_RATIO times its own size is no medical
 archive: images shrink 2 to 20 times, even empty ones mixed with others hardly 100 times (deflate's limit is 1032)."""
+NESTED_LIMIT = 1 << 30
+"""Bytes of an archive inside another: it is held in memory, since it can be read from end to start only."""
+NESTED_DEPTH = 3
+"""Archives inside each other; deeper ones are no hospital's doing."""
+INSIDE = "!/"
+"""Stands between the name of an archive inside another and the name of its member."""
 FILE_LIMIT = 1_000_000
 """Files in a source; a link that leads in circles, or a wrong folder (a whole disk), ends here."""
 
@@ -140,7 +148,6 @@ class _Counted(io.RawIOBase):
 
 def _unpacked(path: Path) -> IO[bytes]:
     import bz2
-    import lzma
 
     from isal import igzip
 
@@ -162,33 +169,98 @@ def _zip_members(
     place: str, path: Path, wanted: Collection[tuple[str, str]] | None
 ) -> Iterator[tuple[Entry, IO[bytes]]]:
     with zipfile.ZipFile(path) as archive:
-        infos = [info for info in archive.infolist() if not info.is_dir()]
-        _bomb(path.stat().st_size, sum(info.file_size for info in infos))
-        for info in sorted(infos, key=lambda item: item.filename):
-            entry = Entry(place, info.filename, info.file_size)
-            if wanted is not None and entry.key not in wanted:
-                continue
-            if info.flag_bits & 1:
-                raise Refusal("archive", "An archive of the source is encrypted.")
-            if info.file_size > MEMBER_LIMIT:
-                continue
-            with archive.open(info) as stream:
-                yield entry, stream
+        yield from _zip_content(archive, path.stat().st_size, place, wanted)
+
+
+def _zip_content(
+    archive: zipfile.ZipFile,
+    packed: int,
+    place: str,
+    wanted: Collection[tuple[str, str]] | None,
+    outer: str = "",
+    depth: int = 1,
+) -> Iterator[tuple[Entry, IO[bytes]]]:
+    infos = [info for info in archive.infolist() if not info.is_dir()]
+    _bomb(packed, sum(info.file_size for info in infos))
+    for info in sorted(infos, key=lambda item: item.filename):
+        entry = Entry(place, outer + info.filename, info.file_size)
+        if not _asked_for(entry, wanted):
+            continue
+        if info.flag_bits & 1:
+            raise Refusal("archive", "An archive of the source is encrypted.")
+        if info.file_size > MEMBER_LIMIT:
+            continue
+        with archive.open(info) as stream:
+            yield from _member(entry, stream, wanted, depth)
 
 
 def _tar_members(
     place: str, path: Path, wanted: Collection[tuple[str, str]] | None
 ) -> Iterator[tuple[Entry, IO[bytes]]]:
     with _unpacked(path) as raw, tarfile.open(fileobj=raw, mode="r|") as archive:
-        for info in archive:
-            entry = Entry(place, info.name, info.size)
-            if not info.isreg() or info.size > MEMBER_LIMIT:
-                continue
-            if wanted is not None and entry.key not in wanted:
-                continue
-            stream = archive.extractfile(info)
-            if stream is not None:
-                yield entry, stream
+        yield from _tar_content(archive, None, place, wanted)
+
+
+def _tar_content(
+    archive: tarfile.TarFile,
+    packed: int | None,
+    place: str,
+    wanted: Collection[tuple[str, str]] | None,
+    outer: str = "",
+    depth: int = 1,
+) -> Iterator[tuple[Entry, IO[bytes]]]:
+    unpacked = 0
+    for info in archive:
+        entry = Entry(place, outer + info.name, info.size)
+        unpacked += info.size
+        if packed is not None:
+            _bomb(packed, unpacked)
+        if not info.isreg() or info.size > MEMBER_LIMIT:
+            continue
+        if not _asked_for(entry, wanted):
+            continue
+        stream = archive.extractfile(info)
+        if stream is not None:
+            yield from _member(entry, stream, wanted, depth)
+
+
+def _asked_for(entry: Entry, wanted: Collection[tuple[str, str]] | None) -> bool:
+    """Whether a member is wanted, or may be an archive that holds what is."""
+    if wanted is None or entry.key in wanted:
+        return True
+    return entry.key in _outer(frozenset(wanted))
+
+
+@lru_cache(maxsize=4)
+def _outer(wanted: frozenset[tuple[str, str]]) -> frozenset[tuple[str, str]]:
+    """The archives inside archives that hold what is wanted."""
+    found = set()
+    for place, name in wanted:
+        parts = name.split(INSIDE)
+        found |= {(place, INSIDE.join(parts[:n])) for n in range(1, len(parts))}
+    return frozenset(found)
+
+
+def _member(
+    entry: Entry, stream: IO[bytes], wanted: Collection[tuple[str, str]] | None, depth: int
+) -> Iterator[tuple[Entry, IO[bytes]]]:
+    """Give a member, or, if it is an archive itself, its members."""
+    head: bytes = b"" if wanted is not None and entry.key in wanted else stream.peek(512)[:512]  # type: ignore[attr-defined]
+    kind = _kind(head, entry.name)
+    if kind == "file":
+        yield entry, stream
+        return
+    if depth >= NESTED_DEPTH or entry.size > NESTED_LIMIT:
+        text = "lies too deep in others" if depth >= NESTED_DEPTH else f"is larger than {NESTED_LIMIT >> 20} MiB"
+        raise Refusal("archive", f"An archive inside an archive of the source {text}: unpack the outer one.")
+    data = stream.read()
+    outer = entry.member + INSIDE
+    if kind == "zip":
+        with zipfile.ZipFile(io.BytesIO(data)) as inner:
+            yield from _zip_content(inner, len(data), entry.path, wanted, outer, depth + 1)
+    else:
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r:*") as packed:
+            yield from _tar_content(packed, len(data), entry.path, wanted, outer, depth + 1)
 
 
 def walk(root: str | Path, wanted: Collection[tuple[str, str]] | None = None) -> Iterator[tuple[Entry, IO[bytes]]]:
@@ -219,6 +291,7 @@ def walk(root: str | Path, wanted: Collection[tuple[str, str]] | None = None) ->
     else:
         places = dict.fromkeys(path for path, _ in wanted)
         files = ((place, root / place if place else root) for place in places)
+        wanted = frozenset(wanted)  # the caller may strike off what it got
     for place, path in files:
         try:
             handle: IO[bytes] = open(path, "rb", buffering=0)  # noqa: SIM115 (closed below, after its use)
@@ -233,6 +306,14 @@ def walk(root: str | Path, wanted: Collection[tuple[str, str]] | None = None) ->
         members = _zip_members if kind == "zip" else _tar_members
         try:
             yield from members(place, path, wanted)
-        except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, NotImplementedError) as error:
+        except (
+            zipfile.BadZipFile,
+            tarfile.TarError,
+            zlib.error,
+            lzma.LZMAError,
+            EOFError,
+            OSError,
+            NotImplementedError,
+        ) as error:
             text = f"An archive of the source is damaged ({type(error).__name__})."
             raise Refusal("archive", text) from None

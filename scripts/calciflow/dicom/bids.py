@@ -51,16 +51,26 @@ def _named(root: Path, suffix: str) -> list[Path]:
 
 
 def _one(paths: list[Path], cell: str | None, kind: str) -> Path | None:
+    there = len(paths)  # file names may name a person: files are told by their place in the order of names
     if cell is not None:
         paths = [p for i, p in enumerate(paths, 1) if cell in (str(i), f"#{i}") or fnmatchcase(p.name, cell)]
         if not paths:
-            raise Refusal("not_found", f"`{kind.lower()}_series` fits no {kind} file of this BIDS dataset.")
+            raise Refusal(
+                "not_found", f"`{kind.lower()}_series` fits no {kind} file of this BIDS dataset; {_numbers(there)}."
+            )
     if len(paths) > 1:
         raise Refusal(
             "ambiguous",
-            f"The BIDS dataset holds {len(paths)} {kind} files that fit: name one in `{kind.lower()}_series`.",
+            f"The BIDS dataset holds {len(paths)} {kind} files that fit: name one in `{kind.lower()}_series` by number "
+            f"or a pattern of its file name; {_numbers(there)}.",
         )
     return paths[0] if paths else None
+
+
+def _numbers(count: int) -> str:
+    if not count:
+        return "it holds none"
+    return f"in the order of their paths they are {', '.join(f'#{n}' for n in range(1, min(count, 12) + 1))}"
 
 
 def find(sources: Mapping[str, str], ct_series: str | None, pet_series: str | None) -> Pair:

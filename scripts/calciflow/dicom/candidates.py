@@ -52,7 +52,7 @@ def forced(groups: list[Group], wanted: str, kind: str) -> Group:
     Raises
     ------
     Refusal
-        ``not_found``, ``ambiguous``, or what makes the named series unusable.
+        ``not_found`` (also for a series that cannot be used; both list those that can), ``ambiguous``.
     """
     cell = f"{kind.lower()}_series"
     of_kind = [g for g in groups if (g.is_ct if kind == "CT" else g.is_pet)]
@@ -67,21 +67,66 @@ def forced(groups: list[Group], wanted: str, kind: str) -> Group:
     else:
         matching = [g for g in of_kind if _matches(g, bare)]
     if not matching:
-        raise Refusal("not_found", f"`{cell}` names no {kind} series of this source: see the numbers in _series.tsv.")
+        raise Refusal("not_found", f"`{cell}` names no {kind} series of this source; {_instead(of_kind)}.")
     usable = [g for g in matching if unusable(g) is None]
     if not usable:
-        code, reason = unusable(matching[0]) or ("", "")
-        code = code if code in ("no_ac_pet", "geometry") else "not_found"
-        raise Refusal(code, f"The series that `{cell}` names (row {matching[0].number}) cannot be used: {reason}.")
+        _, reason = unusable(matching[0]) or ("", "")
+        raise Refusal(
+            "not_found",
+            f"The series that `{cell}` names, {listed(matching[:1])}, cannot be used ({reason}); {_instead(of_kind)}.",
+        )
     if len(usable) > 1:
         runs = [run for run in chains([g for g in usable if g.fault is None]) if len(run) == len(usable)]
         if len(runs) == 1:
             return join(runs[0])
         raise Refusal(
             "ambiguous",
-            f"`{cell}` fits several {kind} series, rows {rows_of(usable)}: name one, as #{usable[0].number}.",
+            f"`{cell}` fits several {kind} series, {listed(usable)}: name one, as #{usable[0].number}.",
         )
     return usable[0]
+
+
+MOST_LISTED = 12
+"""Candidates that a sentence lists; a table holds the others."""
+
+
+def listed(groups: list[Group]) -> str:
+    """Candidates for a sentence, as a cell of the sheet may name them, with what tells them apart."""
+    shown = []
+    for item in groups[:MOST_LISTED]:
+        first = item.first
+        words = [f"series {first.series_number}"] if first.series_number is not None else []
+        words.append(f"{item.extent:.0f} mm long" if item.grid else f"{len(item.headers)} images")
+        if item.grid:
+            words.append(f"{item.grid.increment:g} mm slices")
+        shown.append(f"#{item.number} ({', '.join(words)})")
+    more = len(groups) - len(shown)
+    return ", ".join(shown) + (f" and {more} more in _series.tsv" if more > 0 else "")
+
+
+def _instead(of_kind: list[Group]) -> str:
+    usable = [g for g in of_kind if unusable(g) is None and g.fault is None]
+    if not usable:
+        return "none of this source can be used: _series.tsv says why"
+    return f"those that can be used are {listed(usable)}"
+
+
+def piece_names(parts: list[Group]) -> list[str]:
+    """Labels for the pieces of one session, the longest first: body and legs where that is clear, else numbers."""
+    names = []
+    for index, item in enumerate(parts):
+        turned = item.first.patient_position[:2] == "FF" != parts[0].first.patient_position[:2]
+        names.append("body" if index == 0 else "legs" if turned and len(parts) == 2 else f"part{index + 1}")
+    return names
+
+
+def rows_to_write(parts: list[Group], who: str) -> str:
+    """The rows of scans.tsv that make acquisitions of pieces, for a sentence."""
+    rows = [
+        f"{who + ' ' if who else ''}`acquisition` {name} `pet_series` #{item.number}"
+        for name, item in zip(piece_names(parts), parts, strict=True)
+    ]
+    return f"replace the row of scans.tsv by these, with the same `source`: {'; '.join(rows)}"
 
 
 def rows_of(groups: list[Group]) -> str:

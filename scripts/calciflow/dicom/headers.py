@@ -48,6 +48,7 @@ TAGS = {
         "PatientName": 0x00100010,
         "PatientID": 0x00100020,
         "PatientBirthDate": 0x00100030,
+        "ContrastBolusAgent": 0x00180010,
         "SliceThickness": 0x00180050,
         "KVP": 0x00180060,
         "TriggerTime": 0x00181060,
@@ -116,6 +117,7 @@ class Header:
     reconstruction: str = ""
     kernel: str = ""
     kvp: float | None = None
+    contrast: bool = False
     manufacturer: str = ""
     model: str = ""
     patient_position: str = ""
@@ -286,6 +288,7 @@ def from_dataset(dataset: Dataset, entry: Entry, pixels: bool = True) -> Header:
         reconstruction=text(dataset, t["ReconstructionMethod"]),
         kernel=text(dataset, t["ConvolutionKernel"]),
         kvp=number(dataset, t["KVP"]),
+        contrast=_contrast(text(dataset, t["ContrastBolusAgent"])),
         manufacturer=text(dataset, t["Manufacturer"]),
         model=text(dataset, t["ManufacturerModelName"]),
         patient_position=text(dataset, t["PatientPosition"]).upper(),
@@ -312,6 +315,11 @@ def from_dataset(dataset: Dataset, entry: Entry, pixels: bool = True) -> Header:
         transfer_syntax=syntax,
         pixels=pixels,
     )
+
+
+def _contrast(agent: str) -> bool:
+    """Whether Contrast/Bolus Agent (0018,0010) names one; some scanners write that there was none."""
+    return agent.strip().upper() not in ("", "NONE", "NO", "N", "NIL", "WITHOUT", "0")
 
 
 def read_listing(source: str | Path) -> Listing:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from calciflow.dicom.candidates import forced, rows_of, unusable
+from calciflow.dicom.candidates import forced, listed, rows_of, rows_to_write, unusable
 from calciflow.dicom.headers import Header
 from calciflow.dicom.join import chains, join
 from calciflow.dicom.kernels import kernel_is_sharp
@@ -67,13 +67,16 @@ def _unit_rank(item: Group) -> float:
     return -float(UNIT_ORDER.index(item.first.units)) if item.first.units in UNIT_ORDER else -float(len(UNIT_ORDER))
 
 
-def choose(groups: list[Group], *, ct_series: str | None = None, pet_series: str | None = None) -> Choice:
+def choose(
+    groups: list[Group], *, ct_series: str | None = None, pet_series: str | None = None, who: str = ""
+) -> Choice:
     """Choose the attenuation-corrected whole-body PET and the CT that belongs to it.
 
     PET, in this order: attenuation corrected, static slices; the longest; original before derived; Bq/ml before other
     units; the smaller voxels. CT: same patient and frame of reference; the best coverage of the PET's length; original
-    axial before derived; a soft kernel before a sharp one; thinner slices; the wider field of view. What remains equal
-    is refused as ambiguous, with the candidates' rows.
+    axial before derived; no contrast agent before one (contrast in vessels and bowel reads like deposits); a soft
+    kernel before a sharp one; thinner slices; the wider field of view. What remains equal is refused as ambiguous, with
+    the candidates' rows. ``who`` (participant and session) stands before the rows of scans.tsv that a sentence gives.
 
     Raises
     ------
@@ -89,7 +92,7 @@ def choose(groups: list[Group], *, ct_series: str | None = None, pet_series: str
                 reasons[item.number] = (None, why[1])
         pets = [g for g in groups if g.is_pet and g.source != "ct_source"]
         cts = [g for g in groups if g.is_ct and g.source != "pet_source"]
-        pet = forced(pets, pet_series, "PET") if pet_series else _choose_pet(warnings, pets, reasons)
+        pet = forced(pets, pet_series, "PET") if pet_series else _choose_pet(warnings, pets, reasons, who)
         if pet.fault is not None:
             raise named(pet)
         if len({_person(h) for h in pet.headers}) > 1:
@@ -136,7 +139,7 @@ def named(item: Group) -> Refusal:
     return Refusal(item.fault.code, f"{kind} series, row {item.number}: {item.fault.reason}{hint}")
 
 
-def _choose_pet(choice_warnings: list[tuple[str, str]], pets: list[Group], reasons: Reasons) -> Group:
+def _choose_pet(choice_warnings: list[tuple[str, str]], pets: list[Group], reasons: Reasons, who: str) -> Group:
     usable = [g for g in pets if unusable(g) is None]
     if not usable:
         _refuse_pets(pets)
@@ -157,7 +160,7 @@ def _choose_pet(choice_warnings: list[tuple[str, str]], pets: list[Group], reaso
             reasons[item.number] = (None, item.fault.reason)
             if _rough_extent(item) > longest * (1 - SAME_EXTENT):
                 raise named(item)
-    _check_others(choice_warnings, candidates, longest)
+    _check_others(choice_warnings, candidates, longest, who)
     left = _best(
         candidates,
         [
@@ -169,8 +172,9 @@ def _choose_pet(choice_warnings: list[tuple[str, str]], pets: list[Group], reaso
         reasons,
     )
     if len(left) > 1:
-        raise Refusal("ambiguous", f"PET series fit equally well, rows {rows_of(left)}: name one in `pet_series`.")
-    _check_pieces(left[0], sound)
+        _equal(left, reasons)
+        raise Refusal("ambiguous", f"PET series fit equally well, {listed(left)}: name one in `pet_series`.")
+    _check_pieces(left[0], sound, who)
     return left[0]
 
 
@@ -186,7 +190,7 @@ def _refuse_pets(pets: list[Group]) -> None:
     )
 
 
-def _check_others(warnings: list[tuple[str, str]], candidates: list[Group], longest: float) -> None:
+def _check_others(warnings: list[tuple[str, str]], candidates: list[Group], longest: float, who: str) -> None:
     """Refuse, or warn of, PET of other examinations and of other frames of reference: they are not interchangeable."""
     top = max(candidates, key=lambda g: g.extent)
     for item in candidates:
@@ -197,21 +201,21 @@ def _check_others(warnings: list[tuple[str, str]], candidates: list[Group], long
         if not same_day and item.extent > OTHER_EXAMINATION * longest:
             raise Refusal(
                 "ambiguous",
-                f"PET series of several examinations fit, rows {rows_of([top, item])}: name one in `pet_series`, or "
+                f"PET series of several examinations fit, {listed([top, item])}: name one in `pet_series`, or "
                 "separate them.",
             )
         if same_day and item.extent > OTHER_PIECE * longest:
             raise Refusal(
                 "pieces",
-                f"PET rows {rows_of([top, item])} have different frames of reference (0020,0052): give each a row of "
-                f"scans.tsv with an `acquisition` of its own and `pet_series` #{top.number} or #{item.number}.",
+                f"PET rows {rows_of([top, item])} have different frames of reference (0020,0052): "
+                f"{rows_to_write(_frames(candidates, top, longest), who)}.",
             )
         if same_day:
             text = f"PET row {item.number}, {item.extent:.0f} mm long, has another frame of reference and was left out."
             warnings.append(("pieces", text))
 
 
-def _check_pieces(pet: Group, sound: list[Group]) -> None:
+def _check_pieces(pet: Group, sound: list[Group], who: str) -> None:
     """Refuse to leave out PET of the same frame of reference that reaches where the chosen one does not."""
     box = pet.box
     assert box is not None
@@ -224,9 +228,26 @@ def _check_pieces(pet: Group, sound: list[Group]) -> None:
             raise Refusal(
                 "pieces",
                 f"PET row {item.number} reaches {beyond:.0f} mm beyond row {pet.number}, but the two cannot be joined "
-                "(matrix, pixel size, increment, units or overlap differ): send them as one reconstruction, or give "
-                f"each a row of scans.tsv with an `acquisition` and `pet_series` #{pet.number} or #{item.number}.",
+                "(matrix, pixel size, increment, units or overlap differ): send them as one reconstruction, or "
+                f"{rows_to_write([pet, item], who)}.",
             )
+
+
+def _frames(candidates: list[Group], top: Group, longest: float) -> list[Group]:
+    """The longest PET of each frame of reference of the day, the longest first."""
+    found = {top.first.frame_uid: top}
+    for item in sorted(candidates, key=lambda g: (-g.extent, g.number)):
+        same_day = item.first.study_uid == top.first.study_uid or item.first.study_date == top.first.study_date
+        if same_day and item.extent > OTHER_PIECE * longest:
+            found.setdefault(item.first.frame_uid, item)
+    return list(found.values())
+
+
+def _equal(left: list[Group], reasons: Reasons) -> None:
+    for item in left:
+        for piece in item.pieces or (item,):
+            others = rows_of([other for other in left if other is not item])
+            reasons[piece.number] = (None, f"a candidate that fits as well as row {others}")
 
 
 def _rough_extent(item: Group) -> float:
@@ -282,6 +303,7 @@ def _choose_ct(cts: list[Group], pet: Group, reasons: Reasons) -> Group:
         [
             ("covers less of the PET", lambda g: covers[id(g)], SAME_COVERAGE),
             ("derived, an original is there", _derived, 0.0),
+            ("a contrast agent was given, there is one without", lambda g: -float(g.first.contrast), 0.0),
             ("a sharper kernel", lambda g: -float(kernel_is_sharp(g.first.kernel)), 0.0),
             ("thicker slices", lambda g: -(g.grid.increment if g.grid else 0.0), 0.01),
             ("a narrower field of view", _width, 1.0),
@@ -289,7 +311,8 @@ def _choose_ct(cts: list[Group], pet: Group, reasons: Reasons) -> Group:
         reasons,
     )
     if len(left) > 1:
-        raise Refusal("ambiguous", f"CT series fit equally well, rows {rows_of(left)}: name one in `ct_series`.")
+        _equal(left, reasons)
+        raise Refusal("ambiguous", f"CT series fit equally well, {listed(left)}: name one in `ct_series`.")
     return left[0]
 
 

@@ -1,7 +1,7 @@
 """What is written beside the volumes: BIDS keys, no identity, no dates, no free text of the header."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from calciflow.dicom.geometry import Grid
@@ -34,6 +34,18 @@ NUCLIDES = {
 }
 """SNOMED codes of PET radionuclides, DICOM PS3.16 context group 4020."""
 UNITS = {"BQML": "Bq/mL", "GML": "g/mL", "CM2ML": "cm2/mL", "CNTS": "counts"}
+IMAGE_WORDS = {
+    "ORIGINAL", "DERIVED", "PRIMARY", "SECONDARY", "AXIAL", "LOCALIZER", "REFORMATTED", "MPR", "MIP", "MINIP", "VOLUME",
+    "PROJECTION IMAGE", "SCREEN SAVE", "STATIC", "DYNAMIC", "GATED", "WHOLE BODY", "IMAGE", "REPROJECTION", "AVERAGE",
+    "CT_SOM5 SPI", "CT_SOM5 SEQ", "CT_SOM5 TOP", "CT_SOM5 MON", "CT_SOM5 MPR", "CT_SOM7 SPI", "HELICAL", "OTHER", "ADD",
+    "HELIX", "SCOUT", "FUSED", "FUSION", "DIXON", "NORM", "RESAMPLED",
+}  # fmt: skip
+"""The words of Image Type (0008,0008) that are shown; vendors and users put anything there."""
+CORRECTIONS = {
+    "DECY", "ATTN", "SCAT", "DTIM", "MOTN", "PMOT", "CLN", "RAN", "RADL", "DCAL", "NORM", "SLSENS", "PSF", "TOF",
+    "FLTS",
+}  # fmt: skip
+"""DICOM's and vendors' words of Corrected Image (0028,0051)."""
 POSITIONS = ("HFS", "HFP", "HFDL", "HFDR", "FFS", "FFP", "FFDL", "FFDR")
 
 
@@ -47,6 +59,11 @@ def word(text: str) -> str | None:
     """A short technical word of a header, or None if it holds anything else."""
     text = text.strip()
     return text if WORD.fullmatch(text) else None
+
+
+def known(words: Sequence[str], shown: set[str]) -> list[str]:
+    """Words of a header that anybody may fill in: the known ones, ``other`` for the rest."""
+    return [w if w in shown else "other" for w in words]
 
 
 def _round(value: float | None) -> float | None:
@@ -67,7 +84,7 @@ def ct_sidecar(header: Header, grid: Grid | None) -> dict[str, Any]:
             "SliceIncrement": _round(grid.increment if grid else None),
             "SliceJitter": _round(grid.jitter if grid else None),
             "PatientPosition": header.patient_position if header.patient_position in POSITIONS else None,
-            "ImageType": [w for w in header.image_type[:3] if word(w)],
+            "ImageType": known(header.image_type[:3], IMAGE_WORDS),
             "Units": "HU",
         }
     )
@@ -92,7 +109,7 @@ def pet_sidecar(
             "InjectedRadioactivityUnits": "MBq",
             "ImageDecayCorrected": header.decay in ("START", "ADMIN") if header.decay else None,
             "AttenuationCorrection": "ATTN" in header.corrected,
-            "CorrectedImage": [w for w in header.corrected if re.fullmatch(r"[A-Z]{3,6}", w)],
+            "CorrectedImage": known(header.corrected, CORRECTIONS),
             "InjectionStart": 0,
             "ScanStart": None if uptake_minutes is None else round(60 * uptake_minutes, 1),
             "FrameDuration": [seconds] if seconds else None,

@@ -1,34 +1,26 @@
 """The table of series: what each is and why it was taken or not, in words that carry no identity."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from calciflow.dicom.series import Group
-from calciflow.dicom.sidecar import word
+from calciflow.dicom.sidecar import CORRECTIONS, IMAGE_WORDS, known, word
 
 SERIES_COLUMNS = (
     "series modality series_number images slices rows columns pixel_spacing_mm slice_increment_mm extent_mm image_type "
     "corrected_image units decay_correction kernel kvp study frame_of_reference part taken reason"
 ).split()
 
-IMAGE_WORDS = {
-    "ORIGINAL", "DERIVED", "PRIMARY", "SECONDARY", "AXIAL", "LOCALIZER", "REFORMATTED", "MPR", "MIP", "MINIP", "VOLUME",
-    "PROJECTION IMAGE", "SCREEN SAVE", "STATIC", "DYNAMIC", "GATED", "WHOLE BODY", "IMAGE", "REPROJECTION", "AVERAGE",
-    "CT_SOM5 SPI", "CT_SOM5 SEQ", "CT_SOM5 TOP", "CT_SOM5 MON", "CT_SOM5 MPR", "CT_SOM7 SPI", "HELICAL", "OTHER", "ADD",
-    "HELIX", "SCOUT", "FUSED", "FUSION", "DIXON", "NORM", "RESAMPLED",
-}  # fmt: skip
-"""The words of Image Type (0008,0008) that are shown; vendors and users put anything there."""
-CORRECTIONS = {
-    "DECY", "ATTN", "SCAT", "DTIM", "MOTN", "PMOT", "CLN", "RAN", "RADL", "DCAL", "NORM", "SLSENS", "PSF", "TOF",
-    "FLTS",
-}  # fmt: skip
-"""DICOM's and vendors' words of Corrected Image (0028,0051)."""
-UNIT_WORDS = re.compile(r"[A-Z0-9]{1,8}")
-
-
-def _known(words: Sequence[str], known: set[str]) -> list[str]:
-    return [w if w in known else "other" for w in words]
+UNIT_WORDS = set(
+    "CNTS NONE CM2 CM2ML PCNT CPS BQML MGMINML UMOLMINML MLMING MLG 1CM UMOLML PROPCNTS PROPCPS MLMINML MLML GML "
+    "STDDEV".split()
+)
+"""Units (0054,1001), DICOM PS3.3 C.8.9.1.1.3."""
+MODALITIES = set(
+    "AU BI CR CT DOC DX ECG IO IVUS KO MG MR NM OT PR PT REG RF RTDOSE RTIMAGE RTPLAN RTRECORD RTSTRUCT RWV SC SEG SM "
+    "SR ST US VL XA XC".split()
+)
+"""Modality (0008,0060), the defined terms that turn up beside PET/CT; a hospital's own words are not shown."""
 
 
 def _ordinal(groups: Sequence[Group], value: str, key: str) -> int | None:
@@ -47,10 +39,10 @@ def series_row(item: Group, groups: Sequence[Group], reasons: Mapping[int, tuple
     taken, reason = reasons.get(item.number, (None, item.fault.reason if item.fault else None))
     if item.fault is not None and reason is None:
         reason = item.fault.reason
-    known_units = first.units if UNIT_WORDS.fullmatch(first.units) else None
+    known_units = first.units if first.units in UNIT_WORDS else None
     return {
         "series": item.number,
-        "modality": first.modality if re.fullmatch(r"[A-Z]{2,12}", first.modality) else None,
+        "modality": first.modality if first.modality in MODALITIES else None,
         "series_number": first.series_number,
         "images": len(item.headers),
         "slices": len(grid.slots) if grid else None,
@@ -59,8 +51,8 @@ def series_row(item: Group, groups: Sequence[Group], reasons: Mapping[int, tuple
         "pixel_spacing_mm": first.spacing[0] if first.spacing else None,
         "slice_increment_mm": grid.increment if grid else None,
         "extent_mm": item.extent if grid else None,
-        "image_type": _known(first.image_type, IMAGE_WORDS) if image else None,
-        "corrected_image": _known(first.corrected, CORRECTIONS) if item.is_pet else None,
+        "image_type": known(first.image_type, IMAGE_WORDS) if image else None,
+        "corrected_image": known(first.corrected, CORRECTIONS) if item.is_pet else None,
         "units": known_units if item.is_pet else None,
         "decay_correction": first.decay if first.decay in ("START", "ADMIN", "NONE") else None,
         "kernel": word(first.kernel) if item.is_ct else None,

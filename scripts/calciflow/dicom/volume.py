@@ -11,7 +11,7 @@ from calciflow.dicom.archive import walk
 from calciflow.dicom.geometry import Grid
 from calciflow.dicom.headers import quiet
 from calciflow.dicom.pixels import Undecodable, activity, hounsfield, open_slice, padding, rescale, stored_values
-from calciflow.errors import Refusal
+from calciflow.errors import Refusal, ScanError
 from calciflow.images import Volume
 
 
@@ -81,7 +81,7 @@ def fill(
 
     Raises
     ------
-    RuntimeError
+    ScanError
         If a slice that ``index`` had found sound cannot be read now.
     """
     array: NDArray[Any] = np.zeros(grid.shape, np.float32 if pet else np.int16)
@@ -103,8 +103,10 @@ def fill(
                         part = image * np.float32(weight)
                         view[slot] += part if pet else np.rint(part).astype(np.int16)
             except (Undecodable, Refusal, ValueError) as error:
-                raise RuntimeError(
-                    f"file {ordinal} of the series: {error}. The source has changed since it was indexed: "
+                # The words of any other error may quote the header.
+                why = type(error).__name__ if type(error) is ValueError else str(error)
+                raise ScanError(
+                    f"file {ordinal} of the series: {why}. The source has changed since it was indexed: "
                     "run `calciflow refresh`."
                 ) from None
     return Volume(array, grid.affine)

@@ -236,6 +236,21 @@ def pet_ideal(suv: Array, grid: Grid, new: Grid, spec: PetSpec, rigid: Rigid | N
     return sitk.GetArrayFromImage(moved)
 
 
+_PET_POWER = 0.6
+_PET_FLOOR = 0.02
+
+
+def pet_noise_sd(diameter_mm: NDArray[np.float64], spec: PetSpec) -> NDArray[np.float64]:
+    """Noise of a voxel of 1 SUV at each slice (SUV), from the body's water-equivalent diameter there."""
+    grow = np.exp(0.25 * _WATER_511_PER_MM * (diameter_mm - _REFERENCE_MM))
+    return spec.noise * np.clip(grow, 0.5, 2.5)
+
+
+def noise_with_signal(suv: float) -> float:
+    """How noise grows with the signal, relative to that of 1 SUV: as ``add_pet_noise`` has it."""
+    return float((max(suv, 0.0) + _PET_FLOOR) ** _PET_POWER)
+
+
 def add_pet_noise(suv: Array, grid: Grid, spec: PetSpec, diameter_mm: NDArray[np.float64], seed: int) -> Array:
     """PET with correlated noise whose variance grows with the signal and with attenuation along the path.
 
@@ -261,10 +276,9 @@ def add_pet_noise(suv: Array, grid: Grid, spec: PetSpec, diameter_mm: NDArray[np
     local = uniform_filter1d(suv, 3, axis=0, mode="nearest")
     np.maximum(local, 0, out=local)
     # Iterative reconstruction: between Poisson's square root and proportional; almost nothing outside the body.
-    np.add(local, np.float32(0.02), out=local)
-    np.power(local, np.float32(0.6), out=local)
-    grow = np.exp(0.25 * _WATER_511_PER_MM * (diameter_mm - _REFERENCE_MM))
+    np.add(local, np.float32(_PET_FLOOR), out=local)
+    np.power(local, np.float32(_PET_POWER), out=local)
     noise *= local
-    noise *= (spec.noise * gain * np.clip(grow, 0.5, 2.5)).astype(np.float32)[:, None, None]
+    noise *= (gain * pet_noise_sd(diameter_mm, spec)).astype(np.float32)[:, None, None]
     noise += suv
     return np.maximum(noise, 0, out=noise)

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from calciflow.images import Volume
 from calciflow.phantom.canvas import Canvas
-from calciflow.phantom.deposits import Placer
+from calciflow.phantom.deposits import PlacementError, Placer
 from calciflow.phantom.model import Person
 from calciflow.phantom.physics import (
     Rigid,
@@ -17,14 +16,15 @@ from calciflow.phantom.physics import (
     add_ct_noise,
     add_pet_noise,
     blur_ct,
-    blur_resample,
     calcium_factor,
     pet_grid,
     pet_ideal,
+    pet_noise_sd,
     water_diameter,
 )
 from calciflow.phantom.shapes import Grid
 from calciflow.phantom.spec import ScanSpec
+from calciflow.phantom.visible import fill_visible
 
 HALF_LIFE_S = 6586.2
 """Half-life of F-18 in s (109.77 min), the value that most scanners write."""
@@ -92,13 +92,13 @@ def ct_grid(spec: ScanSpec, person: Person) -> Grid:
     )
 
 
-def make_scan(spec: ScanSpec, seed: int) -> PhantomScan:
-    """Make a scan. The same spec and seed give the same voxels.
+def make_scan(spec: ScanSpec, seed: int, strict: bool = True) -> PhantomScan:
+    """Make a scan. The same spec and seed give the same voxels. Without ``strict``, deposits with no room are left out.
 
     Raises
     ------
     calciflow.phantom.deposits.PlacementError
-        If a deposit has no room where it was asked for.
+        If a deposit has no room where it was asked for, and ``strict``.
     """
     person = Person.make(spec.person, seed)
     canvas = Canvas(ct_grid(spec, person))
@@ -108,7 +108,11 @@ def make_scan(spec: ScanSpec, seed: int) -> PhantomScan:
 
     placer = Placer(canvas, seed, calcium)
     for deposit in spec.deposits:
-        placer.add(deposit)
+        try:
+            placer.add(deposit)
+        except PlacementError:
+            if strict:
+                raise
 
     add_couch(canvas, spec.ct)
     blur_ct(canvas.hu, grid.spacing, spec.ct)
@@ -129,7 +133,7 @@ def make_scan(spec: ScanSpec, seed: int) -> PhantomScan:
     labels = placer.label_map()
     affine, pet_affine = grid.affine, target.affine
     matrix = rigid.matrix() if not spec.motion.none else np.eye(4)
-    table = _visible(placer, ideal, sd, Volume(pet, pet_affine), matrix, spec)
+    table = fill_visible(placer, ideal, sd, Volume(pet, pet_affine), pet_noise_sd(size, spec.pet), matrix, spec.pet)
     return PhantomScan(
         spec=spec,
         seed=seed,
@@ -143,56 +147,3 @@ def make_scan(spec: ScanSpec, seed: int) -> PhantomScan:
         table=table,
         ct_to_pet=matrix,
     )
-
-
-def _visible(
-    placer: Placer,
-    ct: NDArray[np.int16],
-    sd: NDArray[np.float64],
-    pet: Volume,
-    matrix: NDArray[np.float64],
-    spec: ScanSpec,
-) -> pd.DataFrame:
-    """Fill in what noise-free CT and PET show of each deposit, and what they would show without it."""
-    table = placer.table()
-    grid = placer.canvas.grid
-    step = np.array(grid.spacing)[::-1]
-    for row, item in enumerate(placer.placed):
-        core = item.cover >= min(0.5, float(item.cover.max()))
-        if item.spec.concordance.startswith("CT+"):
-            peak = float(ct[item.box][core].max())
-            noise = max(float(sd[item.box[0]].mean()), 0.1)
-            table.loc[row, "hu_visible"] = peak
-            table.loc[row, "contrast_to_noise"] = (peak - item.row["hu_background"]) / noise
-        start = np.array([part.start for part in item.box])
-        world = (np.stack(np.nonzero(core), axis=1) + start)[:, ::-1] * step + np.array(grid.origin)
-        seen = _highest(pet, world @ matrix[:3, :3].T + matrix[:3, 3], spec.pet.fwhm_mm / 2)
-        if seen is None:
-            continue
-        table.loc[row, "suv_visible"], cut = seen
-        # The deposit's own part of that voxel: its uptake alone, blurred onto the voxel, moved back to where CT saw it.
-        place = np.linalg.inv(matrix) @ np.append(pet.world(np.array([cut]))[0], 1.0)
-        own = Grid((1, 1, 1), pet.spacing, (float(place[0]), float(place[1]), float(place[2])))
-        origin = np.array(grid.origin) + start[::-1] * step
-        box = Grid(item.cover.shape, grid.spacing, (float(origin[0]), float(origin[1]), float(origin[2])))
-        alone = float(blur_resample(item.added_suv, box, own, spec.pet.fwhm_mm)[0, 0, 0])
-        table.loc[row, "suv_background"] = float(seen[0]) - alone
-    return table
-
-
-def _highest(pet: Volume, points: NDArray[np.float64], reach: float) -> tuple[float, tuple[int, int, int]] | None:
-    """Highest PET value within ``reach`` mm (and half a voxel) of any of the points, and its index."""
-    at = pet.index(points)
-    pad = reach / np.array(pet.spacing) + 0.5
-    low = np.maximum(np.floor(at.min(axis=0) - pad).astype(int), 0)
-    high = np.minimum(np.ceil(at.max(axis=0) + pad).astype(int) + 1, pet.array.shape)
-    if (high <= low).any():
-        return None
-    cut = pet.array[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
-    index = np.stack(np.meshgrid(*[np.arange(a, b) for a, b in zip(low, high, strict=True)], indexing="ij"), axis=-1)
-    distance, _ = cKDTree(points).query(pet.world(index.reshape(-1, 3)))
-    near = (distance <= reach + 0.5 * float(np.mean(pet.spacing))).reshape(cut.shape)
-    if not near.any():
-        return None
-    best = np.unravel_index(int(np.argmax(np.where(near, cut, -1.0))), cut.shape)
-    return float(cut[best]), (int(low[0] + best[0]), int(low[1] + best[1]), int(low[2] + best[2]))

@@ -1,0 +1,1 @@
+"""How wrong the workflow is: random phantoms with known truth, the workflow run on them, results against truth."""

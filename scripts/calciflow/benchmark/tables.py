@@ -1,0 +1,144 @@
+"""The benchmark's table: estimates with intervals that take a person's deposits together."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from calciflow.benchmark.split import SMALL_PARTS
+from calciflow.labels import COMPARTMENTS, CONCORDANCES
+from calciflow.stats.clustered import cluster_bootstrap
+
+COLUMNS = ("quantity", "subset", "n", "people", "estimate", "ci_low", "ci_high")
+_BANDS = ("under 0.1 ml", "0.1 to 0.3 ml", "0.3 to 1 ml", "1 ml and more")
+_NEAR_BONE_MM = 5.0
+_ERRORS = (
+    ("volume error", "%", "found_ct_volume_ml", "volume_ml", "CT+"),
+    ("mass error", "%", "found_hydroxyapatite_mg", "mass_mg", "CT+"),
+    ("HU max error", "HU", "found_hu_max", "hu_visible", "CT+"),
+    ("SUVmax error", "%", "found_suv_max", "suv_visible", "PET+"),
+    ("SUVpeak error", "%", "found_suv_peak", "suv_peak_visible", "PET+"),
+)
+
+
+def summary_row(
+    quantity: str,
+    subset: str,
+    values: "pd.Series[Any]",
+    people: "pd.Series[Any]",
+    statistic: Callable[[Any], Any] = np.mean,
+) -> dict[str, Any]:
+    """One row: the statistic of the known values and its 95 % interval, people drawn with replacement."""
+    numbers = pd.to_numeric(values, errors="coerce").to_numpy(float)
+    keep = np.isfinite(numbers)
+    numbers, who = numbers[keep], people.astype(str).to_numpy()[keep]
+    if not len(numbers):
+        return {"quantity": quantity, "subset": subset, "n": 0, "people": 0}
+    low, high = cluster_bootstrap(list(who), lambda rows: float(statistic(numbers[rows])))
+    return {
+        "quantity": quantity,
+        "subset": subset,
+        "n": len(numbers),
+        "people": len(set(who)),
+        "estimate": float(statistic(numbers)),
+        "ci_low": low,
+        "ci_high": high,
+    }
+
+
+def _sensitivity(deposits: pd.DataFrame) -> list[dict[str, Any]]:
+    visible = deposits[deposits["visible_class"].notna()]
+    small = visible["region"].isin(SMALL_PARTS)
+    subsets = [("all visible", visible), ("hands and feet", visible[small]), ("elsewhere", visible[~small])]
+    subsets += [(f"class {word}", visible[visible["visible_class"] == word]) for word in CONCORDANCES]
+    for part, rows in (("hands and feet", visible[small]), ("elsewhere", visible[~small])):
+        subsets += [(f"{part}, {band}", rows[rows["size_band"] == band]) for band in _BANDS]
+    subsets += [(word, visible[visible["compartment"] == word]) for word in COMPARTMENTS]
+    near = visible["distance_to_bone_mm"].astype(float) < _NEAR_BONE_MM
+    subsets += [("within 5 mm of bone", visible[near]), ("5 mm from bone and more", visible[~near])]
+    subsets.append(("hidden by physics (not counted above)", deposits[deposits["visible_class"].isna()]))
+    out = [summary_row("sensitivity", name, rows["detected"], rows["participant_id"]) for name, rows in subsets]
+    missed = visible[~visible["detected"].astype(bool)]
+    for word in sorted({"bone", *missed["taken_for"].astype(str)}):
+        taken = missed["taken_for"] == word
+        out.append(summary_row("missed: its place was taken for", word, taken, missed["participant_id"]))
+    return out
+
+
+def _errors(deposits: pd.DataFrame) -> list[dict[str, Any]]:
+    rows = []
+    for name, unit, found, true, needs in _ERRORS:
+        if found not in deposits:
+            continue
+        part = deposits[deposits["visible_class"].astype(str).str.contains(needs, regex=False)]
+        part = part[part["found_concordance"].astype(str).str.contains(needs, regex=False)]
+        away = pd.to_numeric(part[found]) - pd.to_numeric(part[true])
+        if unit == "%":
+            away = 100 * away / pd.to_numeric(part[true])
+        rows.append(summary_row(name, f"median, {unit}", away, part["participant_id"], np.median))
+        rows.append(summary_row(name, f"median size, {unit}", away.abs(), part["participant_id"], np.median))
+    return rows
+
+
+def summary(deposits: pd.DataFrame, false: pd.DataFrame, scans: pd.DataFrame) -> list[dict[str, Any]]:
+    """All rows of the benchmark's table.
+
+    Parameters
+    ----------
+    deposits, false
+        ``compare_deposits`` and ``false_positives`` of all scans, with ``participant_id``.
+    scans
+        One row a scan.
+    """
+    people = scans["participant_id"]
+    rows = _sensitivity(deposits)
+    rows.append(summary_row("false positives a scan", "all", scans["false_positives"], people))
+    for column, title in (("concordance", "class"), ("true_tissue", "really in"), ("region", "region")):
+        for word in sorted(false[column].astype(str).unique()):
+            here = false[false[column].astype(str) == word].groupby("participant_id").size()
+            counts = people.map(here).fillna(0)
+            rows.append(summary_row("false positives a scan", f"{title} {word}", counts, people))
+    rows += _errors(deposits)
+    if "found_concordance" in deposits:
+        single = deposits[(deposits["pairing"] == "single") & deposits["visible_class"].notna()]
+        for name, found, true in (
+            ("right class", "found_concordance", "visible_class"),
+            ("right compartment", "found_compartment", "compartment"),
+            ("right region", "found_region", "region"),
+        ):
+            rows.append(summary_row(name, "found alone", single[found] == single[true], single["participant_id"]))
+    for word in ("body", "bone", "muscle", "subcutaneous_fat"):
+        rows.append(summary_row("Dice", word, scans[f"dice_{word}"], people))
+    for name in ("motion_mm", "residual_mm", "residual_p95_mm"):
+        rows.append(summary_row("PET to CT, mm", name.removesuffix("_mm"), scans[name], people))
+    for name in ("ct", "pet", "petct"):
+        away = scans[f"score_{name}"].astype(float) - scans[f"score_true_{name}"].astype(float)
+        rows.append(summary_row("total score error", f"{name}, mean", away, people))
+        rows.append(summary_row("total score error", f"{name}, mean size", away.abs(), people))
+    return rows
+
+
+def confusion(deposits: pd.DataFrame, true: str, found: str) -> pd.DataFrame:
+    """Counts of deposits by truth (rows) and result (columns), of those found as one lesion of their own."""
+    part = deposits[(deposits["pairing"] == "single") & deposits["visible_class"].notna()]
+    table = pd.crosstab(part[true].astype(str), part[found].astype(str))
+    table.index.name = f"true_{true.removeprefix('visible_')}"
+    return table.reset_index()
+
+
+def markdown(rows: list[dict[str, Any]]) -> str:
+    """The table in markdown."""
+
+    def text(value: Any) -> str:
+        return "n/a" if value is None or not np.isfinite(value) else f"{value:.3g}"
+
+    lines = [
+        "| quantity | subset | n | people | estimate | 95 % interval |",
+        "| --- | --- | ---: | ---: | ---: | --- |",
+    ]
+    for row in rows:
+        span = f"{text(row.get('ci_low'))} to {text(row.get('ci_high'))}"
+        cells = (row["quantity"], row["subset"], row["n"], row["people"], text(row.get("estimate")), span)
+        lines.append("| " + " | ".join(str(cell) for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
