@@ -72,5 +72,5 @@ lock: $(VENV)/installed-dev  ## pin all versions anew (needs uv)
 	cd envs && uv pip compile --python-version 3.11 --universal --no-header --generate-hashes --quiet requirements-dev.in -o requirements-dev.txt
 	$(BIN)/python envs/conda_from_pins.py
 
-clean:  ## remove the demo's scans and results; the environment stays
-	rm -rf demo results logs private .snakemake .calciflow
+clean:  ## remove the scans and results of demo and benchmark; the environment stays
+	rm -rf demo benchmark results logs private .snakemake .calciflow

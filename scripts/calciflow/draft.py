@@ -10,7 +10,8 @@ from typing import Any
 from calciflow.config_file import commented_yaml
 from calciflow.dicom.candidates import piece_names, unusable
 from calciflow.dicom.headers import Header, read_listing
-from calciflow.dicom.selection import OTHER_PIECE
+from calciflow.dicom.join import continues
+from calciflow.dicom.selection import MINIMUM_PIECE, OTHER_PIECE
 from calciflow.dicom.series import Group, group
 from calciflow.errors import Refusal, StudyError
 from calciflow.files import write_text
@@ -60,9 +61,10 @@ def visits_of(headers: Iterable[Header]) -> list[Visit]:
 
 
 def acquisitions(visit: Visit) -> list[tuple[str, str]]:
-    """Pieces of a visit that share no frame of reference: name and cell ``pet_series``; empty if it is one piece.
+    """Pieces of a visit that cannot be one volume: name and cell ``pet_series``; empty if it is one piece.
 
-    Legs scanned after turning the patient have a frame of reference of their own: each piece needs a row.
+    Legs scanned after turning the patient have a frame of reference of their own, or were acquired with another matrix:
+    each piece needs a row.
     """
     pets = [g for g in group([("source", visit.headers)]) if g.is_pet and g.grid and unusable(g) is None]
     longest: dict[str, Group] = {}
@@ -70,6 +72,8 @@ def acquisitions(visit: Visit) -> list[tuple[str, str]]:
         longest.setdefault(item.first.frame_uid, item)
     parts = list(longest.values())
     parts = [item for item in parts if item.extent > OTHER_PIECE * parts[0].extent]
+    if len(parts) == 1:
+        parts += _apart(parts[0], pets)
     if len(parts) < 2:
         return []
     result = []
@@ -78,6 +82,20 @@ def acquisitions(visit: Visit) -> list[tuple[str, str]]:
         numbered = item.first.series_number is not None and len(same_number) == 1
         result.append((name, str(item.first.series_number) if numbered else f"#{item.number}"))
     return result
+
+
+def _apart(top: Group, pets: list[Group]) -> list[Group]:
+    """The longest PET of the same frame that reaches far beyond the longest one and cannot be joined to any."""
+    one = top.box
+    assert one is not None
+    for item in sorted(pets, key=lambda g: (-g.extent, g.number)):
+        two = item.box
+        if two is None or item is top or any(continues(item, p) or continues(p, item) for p in pets):
+            continue
+        beyond = max(one[0, 2] - two[0, 2], two[1, 2] - one[1, 2])
+        if beyond > MINIMUM_PIECE * (two[1, 2] - two[0, 2]):
+            return [item]
+    return []
 
 
 def _folders(visit: Visit) -> set[PurePosixPath]:

@@ -50,7 +50,7 @@ TRIALS: tuple[Trial, ...] = (
     Trial("GML LBM, James below zero", every(Units="GML", SUVType="LBM", PatientWeight="400", PatientSize="1.5"), "body_size"),
     Trial("GML BSA: contradiction", every(Units="GML", SUVType="BSA"), "units"),
     Trial("CM2ML is SUV by body surface", every(Units="CM2ML", SUVType="BSA"), 70000 / _BSA_CM2),
-    Trial("CNTS, Philips SUV factor", private(_PHILIPS, 0x7053, {0x00: "0.0005", 0x09: "0.5"}, **_P), 0.0005),
+    Trial("CNTS, Philips SUV factor", private(_PHILIPS, 0x7053, {0x00: "0.0005", 0x09: "0.5"}, **_P), 0.0005, warning="philips_factors"),
     Trial("CNTS, SUV factor 0, activity factor", private(_PHILIPS, 0x7053, {0x00: "0", 0x09: "0.5"}, **_P), AT_START / 2),
     Trial("CNTS, activity factor only", private(_PHILIPS, 0x7053, {0x09: "0.5"}, **_P), AT_START / 2),
     Trial("CNTS, private block 11", private(_PHILIPS, 0x7053, {0x00: "0.0005"}, block=0x11, **_P), 0.0005),

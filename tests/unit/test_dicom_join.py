@@ -100,6 +100,24 @@ def test_body_and_legs_become_one_volume(overlap: int, tmp_path: Path) -> None:
         np.testing.assert_allclose(volume.array[:, 5, 5], [field(z) for z in heights], rtol=1e-4)
 
 
+def test_the_overlap_is_a_blend_whose_weights_are_linear(tmp_path: Path) -> None:
+    # The legs say 10 % more than the body: over the overlap the sum must go from one to the other in a straight line.
+    overlap = 5
+    source = make.scan(
+        tmp_path / "in",
+        piece("CT", 3, LEGS, 47),
+        piece("PT", 5, BODY, 30),
+        piece("PT", 6, LEGS, 17 + overlap, scale=1.1),
+    )
+    assert run(source, tmp_path)["verdict"] == "accepted"
+    _, pet = volumes(tmp_path)
+    heights = LEGS + 3.0 * np.arange(47)
+    top = LEGS + 3.0 * (17 + overlap - 1)  # the legs' last slice; the body's first lies at BODY
+    share_of_body = np.clip((heights - BODY) / (top - BODY), 0, 1)
+    expected = (1.1 * (1 - share_of_body) + share_of_body) * [field(z) for z in heights]
+    np.testing.assert_allclose(pet.array[:, 5, 5], expected, rtol=1e-4)
+
+
 def test_lattices_that_do_not_meet_are_interpolated(tmp_path: Path) -> None:
     # The legs lie 1.2 mm off the body's lattice; a field that is linear along the body must come out linear.
     source = make.scan(

@@ -164,3 +164,21 @@ def test_legs_scanned_after_turning_the_patient_get_a_row_of_their_own(tmp_path:
         for scan in scans
     ]
     assert chosen == [{"pet_series": 3, "ct_series": 1}, {"pet_series": 4, "ct_series": 2}]
+
+
+def test_legs_with_another_matrix_get_a_row_of_their_own(tmp_path: Path) -> None:
+    # One frame of reference, but no common grid: two volumes, and a CT that was joined from its own two pieces.
+    ct, pet = visit("P-A", "20240401")
+    legs = [make.renumber(ct, 13), make.renumber(pet, 15)]
+    for series in legs:
+        for data in series:
+            x, y, z = data.ImagePositionPatient
+            data.ImagePositionPatient = [x, y, z - 12]
+    for data in legs[1]:
+        data.Rows = 12
+        data.PixelData = data.PixelData + data.PixelData[:32]
+    make.scan(tmp_path / "archive", ct, pet, *legs)
+    assert draft_study(tmp_path / "study", tmp_path / "archive")["scans_in_pieces"] == 1
+    scans = check(tmp_path / "study")
+    assert [scan.prefix for scan in scans] == ["sub-001_ses-01_acq-body", "sub-001_ses-01_acq-part2"]
+    assert [scan.pet_series for scan in scans] == ["5", "15"]

@@ -12,6 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import IO
 
@@ -227,7 +228,17 @@ def _asked_for(entry: Entry, wanted: Collection[tuple[str, str]] | None) -> bool
     """Whether a member is wanted, or may be an archive that holds what is."""
     if wanted is None or entry.key in wanted:
         return True
-    return any(place == entry.path and name.startswith(entry.member + INSIDE) for place, name in wanted)
+    return entry.key in _outer(frozenset(wanted))
+
+
+@lru_cache(maxsize=4)
+def _outer(wanted: frozenset[tuple[str, str]]) -> frozenset[tuple[str, str]]:
+    """The archives inside archives that hold what is wanted."""
+    found = set()
+    for place, name in wanted:
+        parts = name.split(INSIDE)
+        found |= {(place, INSIDE.join(parts[:n])) for n in range(1, len(parts))}
+    return frozenset(found)
 
 
 def _member(
@@ -280,6 +291,7 @@ def walk(root: str | Path, wanted: Collection[tuple[str, str]] | None = None) ->
     else:
         places = dict.fromkeys(path for path, _ in wanted)
         files = ((place, root / place if place else root) for place in places)
+        wanted = frozenset(wanted)  # the caller may strike off what it got
     for place, path in files:
         try:
             handle: IO[bytes] = open(path, "rb", buffering=0)  # noqa: SIM115 (closed below, after its use)

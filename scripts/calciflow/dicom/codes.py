@@ -49,7 +49,10 @@ CODES: dict[str, tuple[str, str]] = {
         "Send the CT of the same bed positions.",
     ),
     # geometry and pixels
-    "missing_slice": ("A slice is missing inside or at the end of the volume.", "Send the series again."),
+    "missing_slice": (
+        "A slice is missing inside or at the end of the volume, or differs from the others in a tag.",
+        "Send the series again.",
+    ),
     "geometry": (
         "Slices differ in orientation, pixel size, matrix or increment, lack a position, are not axial, or are too few "
         "to be a volume.",
@@ -64,8 +67,8 @@ CODES: dict[str, tuple[str, str]] = {
         "Send the series uncompressed, or with lossless compression.",
     ),
     "scaling": (
-        "Rescale Slope (0028,1053) or Intercept (0028,1052) is missing, no number, zero or negative; or the intercept "
-        "of a PET is not 0.",
+        "Rescale Slope (0028,1053) or Intercept (0028,1052) is missing, no number, zero, negative or absurd; or "
+        "the intercept of a PET is not 0.",
         "Send the original images; a secondary archive may have rescaled them.",
     ),
     "empty": ("The image is the same value everywhere.", "Send the original images."),

@@ -8,6 +8,7 @@ from pydicom.dataset import Dataset
 
 from calciflow.dicom.fields import items, number, numbers, text, texts, whole
 from calciflow.dicom.headers import ENHANCED_PET, TAGS, Header
+from calciflow.dicom.pixels import check_size
 from calciflow.errors import Refusal
 
 PLANE_POSITION, PLANE_ORIENTATION, MEASURES = 0x00209113, 0x00209116, 0x00289110
@@ -96,6 +97,7 @@ def frame_rescale(dataset: Dataset, frame: int) -> tuple[float, float]:
     slope, intercept = number(transformation, TAGS["RescaleSlope"]), number(transformation, TAGS["RescaleIntercept"])
     if slope is None or intercept is None or slope <= 0:
         raise Refusal("scaling", "Pixel Value Transformation (0028,9145) is missing or absurd: send the originals.")
+    check_size(slope, intercept)
     return slope, intercept
 
 

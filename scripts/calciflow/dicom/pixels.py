@@ -28,6 +28,10 @@ LOSSY = {
 Compression (0028,2110) is not 01."""
 PADDING, PADDING_LIMIT = 0x00280120, 0x00280121
 BITS_STORED, HIGH_BIT, PIXEL_SIGN, LOSSY_FLAG = 0x00280101, 0x00280102, 0x00280103, 0x00282110
+SLOPE_RANGE = (1e-12, 1e9)
+"""A slope below gives less than 1e-7 of any unit for the largest 16-bit word, one above over 1 GBq/ml for a 1; ours."""
+INTERCEPT_LIMIT = 1e5
+"""No CT's intercept is as large: -1024, -8192 and -10000 occur; ours."""
 AIR_HU = -1024
 """What lies outside the field of view, and the lowest value of a CT here; scanners write -1024, -2000 or -3024."""
 
@@ -155,7 +159,19 @@ def rescale(dataset: Dataset) -> tuple[float, float]:
         )
     if slope <= 0:
         raise Refusal("scaling", f"Rescale Slope (0028,1053) is {slope:g}, not positive: send the original images.")
+    check_size(slope, intercept)
     return slope, intercept
+
+
+def check_size(slope: float, intercept: float) -> None:
+    """Refuse (``scaling``) a slope or intercept of a size that no image has: the slice would vanish or overflow."""
+    low, high = SLOPE_RANGE
+    if not low <= slope <= high:
+        raise Refusal("scaling", f"Rescale Slope (0028,1053) is {slope:g}, which is absurd: send the original images.")
+    if abs(intercept) > INTERCEPT_LIMIT:
+        raise Refusal(
+            "scaling", f"Rescale Intercept (0028,1052) is {intercept:g}, which is absurd: send the original images."
+        )
 
 
 def padding(dataset: Dataset, bits: int = 16) -> tuple[int, int] | None:

@@ -7,6 +7,7 @@ from calciflow.dicom.candidates import forced, listed, rows_of, rows_to_write, u
 from calciflow.dicom.headers import Header
 from calciflow.dicom.join import chains, join
 from calciflow.dicom.kernels import kernel_is_sharp
+from calciflow.dicom.leftovers import check_leftovers
 from calciflow.dicom.series import Group
 from calciflow.errors import Refusal
 
@@ -96,6 +97,7 @@ def choose(
             raise named(pet)
         if len({_person(h) for h in pet.headers}) > 1:
             raise Refusal("identity_mismatch", f"The images of PET row {pet.number} name several patients: check them.")
+        check_leftovers(warnings, groups, pet, bool(pet_series))
         _note(reasons, pet, "pet", "named in the sheet" if pet_series else "attenuation-corrected whole-body PET")
         choice = Choice(pet, None, None, reasons, warnings)
         for other in pets:
@@ -106,6 +108,7 @@ def choose(
         except Refusal as refusal:
             choice.ct, choice.without_ct = None, refusal
         if choice.ct is not None:
+            check_leftovers(warnings, groups, choice.ct, bool(ct_series))
             _note(reasons, choice.ct, "ct", "named in the sheet" if ct_series else "best fit to the PET")
     except Refusal as refusal:
         refusal.reasons = reasons  # type: ignore[attr-defined]

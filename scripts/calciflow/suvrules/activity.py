@@ -7,6 +7,9 @@ from calciflow.suvrules.case import Case
 from calciflow.suvrules.times import decay_reference, header_administration, mean_activity_delay
 from calciflow.suvrules.values import TAGS, compact, numbers_per_slice, words
 
+SHORTEST_FRAME_MS = 1000.0
+"""No bed is scanned for less than a second; below, seconds were written for milliseconds, or nonsense; ours."""
+
 
 def from_activity(case: Case) -> tuple[list[float], str]:
     """BQML: weight over the dose that is left at the moment the image is decay corrected to."""
@@ -39,7 +42,7 @@ def from_activity(case: Case) -> tuple[list[float], str]:
     for moment, milliseconds in zip(case.times.acquisitions, durations, strict=True):
         if moment is None:
             raise Refusal("time", f"{TAGS['acquisition_time']} is missing and DecayCorrection is NONE; send again.")
-        if milliseconds is None or not 0 < milliseconds < 86.4e6:
+        if milliseconds is None or not SHORTEST_FRAME_MS <= milliseconds < 86.4e6:
             raise Refusal(
                 "time", f"{TAGS['frame_duration']} is missing or absurd and DecayCorrection is NONE; send again."
             )

@@ -20,6 +20,9 @@ from calciflow.suvrules.values import TAGS, number, words
 SHORT_UPTAKE_MINUTES = 20.0
 """Shorter uptake is flagged: NaF is imaged at 60 to 90 min (SNMMI guideline, Segall 2010); ours."""
 
+FACTOR_RANGE = (1e-12, 1e6)
+"""SUV per stored unit; activities have 1e-6 to 10, stored SUV about 1, counts and mappings something between; ours."""
+
 
 @dataclass(frozen=True)
 class SuvResult:
@@ -90,6 +93,13 @@ def evaluate(
     check_tracer(case, tracer)
     if not factors or not all(math.isfinite(factor) and factor > 0 for factor in factors):
         raise Refusal("scaling", "the header's tags give no positive SUV factor; send the series again.")
+    low, high = FACTOR_RANGE
+    if not low <= min(factors) <= max(factors) <= high:
+        raise Refusal(
+            "scaling",
+            f"the tags give a SUV factor of {min(factors):.3g} to {max(factors):.3g}, which is absurd (rule: {rule}); "
+            "send the original series from the scanner.",
+        )
     if len(set(factors)) == 1:
         factors = factors[:1]
     return SuvResult(tuple(factors), rule, case.inputs, case.used, case.uptake_minutes, case.warnings, case.weight_used)

@@ -6,6 +6,9 @@ from calciflow.suvrules.activity import from_activity, moved_injection
 from calciflow.suvrules.case import Case
 from calciflow.suvrules.values import TAGS, compact, numbers_per_slice, words
 
+PHILIPS_AGREE = 1.1
+"""Ratio of Philips' two ways to SUV that is still no contradiction (rounded weight, other decay); ours."""
+
 
 def by_units(case: Case) -> tuple[list[float], str]:
     """Choose the rule by Units."""
@@ -76,6 +79,7 @@ def from_counts(case: Case) -> tuple[list[float], str]:
         scale = [float(value) for value in values if value is not None]
         case.inputs[TAGS[key]] = compact(scale)
         if suv:
+            _compare_philips(case, scale)
             factor, rule = already_bw(case, f"Units CNTS times {TAGS[key]}")
             return [value * factor for value in scale], rule
         factors, rule = from_activity(case)
@@ -86,6 +90,28 @@ def from_counts(case: Case) -> tuple[list[float], str]:
         f"{TAGS['units']} is CNTS and neither {TAGS['philips_suv_factor']} nor {TAGS['philips_activity_factor']} "
         "is there for every slice; export the series in Bq/ml (BQML) or with private tags.",
     )
+
+
+def _compare_philips(case: Case, scale: list[float]) -> None:
+    """Note it where Philips' SUV factor is not what its activity factor, weight, dose and times give."""
+    activity = numbers_per_slice(case.header, "philips_activity_factor")
+    known = [value for value in activity if value is not None and value > 0]
+    if len(known) != len(scale):
+        return
+    other = Case(case.header, {}, case.dose_range, case.max_hours)
+    try:
+        factors, _ = from_activity(other)
+    except Refusal:  # the SUV factor needs neither weight nor dose
+        return
+    factors = factors * len(scale) if len(factors) == 1 else factors
+    ratios = [one / (a * b) for one, a, b in zip(scale, known, factors, strict=True)]
+    worst = max(ratios, key=lambda ratio: max(ratio, 1 / ratio))
+    if max(worst, 1 / worst) > PHILIPS_AGREE:
+        case.warn(
+            "philips_factors",
+            f"{TAGS['philips_suv_factor']} is {worst:.3g} times what {TAGS['philips_activity_factor']}, weight, dose "
+            "and times give: check them.",
+        )
 
 
 def from_suv(case: Case, units: str, suv_type: str) -> tuple[list[float], str]:

@@ -54,6 +54,8 @@ def number(value: Any) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError("not one number")
+    if isinstance(value, str) and "_" in value:  # Python reads 7_0 as 70; DICOM knows no such number
+        raise ValueError("not a number")
     found = float(value)  # raises ValueError itself
     if not math.isfinite(found):
         raise ValueError("not finite")
