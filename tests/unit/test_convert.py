@@ -1,33 +1,19 @@
 """Convert: the volumes hold the scanner's values where the scanner put them, and nothing of the patient's identity."""
 
-import importlib.util
 import json
 import shutil
 import subprocess
 import sys
-import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import convert_speed
+import dicom_scans as make
 from calciflow.convert import convert_scan
 from calciflow.images import read_volume
 from calciflow.index import index_scan
-
-
-def _load(name: str) -> types.ModuleType:
-    path = Path(__file__).resolve().parent.parent / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-make = _load("dicom_scans")
 
 
 def convert(source: Path, out: Path, **options: object) -> Path:
@@ -243,8 +229,7 @@ def test_four_times_as_fast_as_dcm2niix_below_twice_the_volume(tmp_path: Path) -
     program = shutil.which("dcm2niix")
     if program is None:
         pytest.skip("dcm2niix is not on this machine")
-    benchmark = _load("benchmark/convert_speed")
-    assert benchmark.compare(tmp_path, program, slices=580, rounds=2, cores=None) == 0
+    assert convert_speed.compare(tmp_path, program, slices=580, rounds=2, cores=None) == 0
 
 
 @pytest.mark.realdata

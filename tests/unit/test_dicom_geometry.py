@@ -1,14 +1,12 @@
 """Geometry: where voxels lie, against the standard's arithmetic and against SimpleITK."""
 
-import importlib.util
-import sys
-import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
+import dicom_scans as make
 from calciflow.dicom.geometry import build_grid, canonical
 from calciflow.dicom.headers import read_listing
 from calciflow.dicom.series import group
@@ -16,19 +14,6 @@ from calciflow.dicom.volume import fill
 from calciflow.errors import Refusal
 from calciflow.images import Volume
 
-
-def _load(name: str) -> types.ModuleType:
-    path = Path(__file__).resolve().parent.parent / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-make = _load("dicom_scans")
 LPS = np.array([-1.0, -1.0, 1.0])
 
 

@@ -1,33 +1,17 @@
 """Pieces: body and legs in two series become one volume, or are refused with what to do."""
 
-import importlib.util
 import json
-import sys
-import types
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import dicom_scans as make
 from calciflow import suvrules
 from calciflow.convert import convert_scan
 from calciflow.images import Volume, read_volume
 from calciflow.index import index_scan
-
-
-def _load(name: str) -> types.ModuleType:
-    path = Path(__file__).resolve().parent.parent / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-make = _load("dicom_scans")
 
 
 def run(source: Path, out: Path, **options: Any) -> dict[str, Any]:

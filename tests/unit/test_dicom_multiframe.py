@@ -1,9 +1,6 @@
 """Enhanced multi-frame PET and CT give what the same slices give as single files."""
 
-import importlib.util
 import json
-import sys
-import types
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +9,11 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as Items
 
+import dicom_scans as make
 from calciflow.convert import convert_scan
 from calciflow.images import read_volume
 from calciflow.index import index_scan
 
-
-def _load(name: str) -> types.ModuleType:
-    path = Path(__file__).resolve().parent.parent / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-make = _load("dicom_scans")
 ENHANCED_PET, ENHANCED_CT = "1.2.840.10008.5.1.4.1.1.130", "1.2.840.10008.5.1.4.1.1.2.1"
 
 
@@ -168,7 +153,8 @@ def test_pixels_cut_off_are_refused(tmp_path: Path) -> None:
 def test_frames_lie_where_other_converters_put_them(kind: str, converter: str, position: str, tmp_path: Path) -> None:
     import SimpleITK as sitk
 
-    others = _load("converters")
+    import converters as others
+
     series = getattr(make, kind)(orientation=make.ORIENTATIONS[position])
     for data in series:
         data.RescaleSlope = 0.75 if kind == "pet" else 1  # both others take the first frame's slope for all frames

@@ -1,11 +1,9 @@
 """Pixels: every usual way to store them gives the same values."""
 
-import importlib.util
 import io
 import shutil
 import subprocess
 import sys
-import types
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +17,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+import dicom_scans as make
 from calciflow.dicom.headers import quiet, read_listing
 from calciflow.dicom.pixels import (
     Undecodable,
@@ -33,19 +32,6 @@ from calciflow.dicom.volume import values
 from calciflow.errors import Refusal
 from calciflow.images import Volume
 
-
-def _load(name: str) -> types.ModuleType:
-    path = Path(__file__).resolve().parent.parent / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-make = _load("dicom_scans")
 TRUTH = np.random.default_rng(3).integers(0, 4096, (20, 16), dtype=np.uint16)
 
 

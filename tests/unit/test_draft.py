@@ -1,33 +1,17 @@
 """Draft: sheets from an archive of scans."""
 
-import importlib.util
 import json
 import shutil
 import stat
-import sys
-import types
 from pathlib import Path
 
 import pytest
 
+import dicom_scans as make
 from calciflow.draft import draft_study
 from calciflow.errors import StudyError
 from calciflow.index import index_scan
 from calciflow.sheets import read_participants, read_scans
-
-
-def _load(name: str) -> types.ModuleType:
-    path = Path(__file__).resolve().parent.parent / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-make = _load("dicom_scans")
 
 
 def visit(patient: str, date: str) -> list:

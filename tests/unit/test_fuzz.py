@@ -1,12 +1,9 @@
 """Fuzzed scans: whatever a header holds, a verdict comes out; what is accepted gives finite SUV, and the right one."""
 
 import copy
-import importlib.util
 import io
 import json
 import signal
-import sys
-import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
@@ -21,6 +18,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as Items
 from pydicom.tag import Tag
 
+import dicom_scans as make
 from calciflow import codes
 from calciflow.convert import convert_scan
 from calciflow.dicom.headers import quiet
@@ -28,19 +26,6 @@ from calciflow.images import read_volume
 from calciflow.index import index_scan
 from calciflow.suv import normalise_scan
 
-
-def _load(name: str) -> types.ModuleType:
-    path = Path(__file__).resolve().parent.parent / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-make = _load("dicom_scans")
 RULES: dict[str, Any] = {"tracer": "warn", "dose_range_mbq": (15.0, 1000.0), "max_uptake_hours": 6.0}
 FEW = settings(
     max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]

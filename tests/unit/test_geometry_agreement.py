@@ -5,12 +5,9 @@ dcm2niix is missing, its tests say so and skip; what Debian's build of it (1.0.2
 each skip, and compared with SimpleITK alone. Faults of single grids are in test_dicom_geometry.py.
 """
 
-import importlib.util
 import json
 import shutil
-import sys
 import tarfile
-import types
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,25 +15,13 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+import converters as others
+import dicom_scans as make
 from calciflow.dicom.headers import quiet, read_listing
 from calciflow.dicom.pixels import open_slice, stored_values
 from calciflow.dicom.series import group
 from calciflow.index import index_scan
 
-
-def _load(name: str) -> types.ModuleType:
-    path = Path(__file__).resolve().parent.parent / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-make = _load("dicom_scans")
-others = _load("converters")
 both = pytest.mark.parametrize("converter", others.CONVERTERS)
 
 

@@ -1,10 +1,8 @@
 """Made scans of every usual kind lie where SimpleITK's GDCM reader and dcm2niix put them, with the same values."""
 
-import importlib.util
 import json
 import subprocess
 import sys
-import types
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,22 +11,10 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
+import converters as others
+import dicom_scans as make
 from calciflow.index import index_scan
 
-
-def _load(name: str) -> types.ModuleType:
-    path = Path(__file__).resolve().parent.parent / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-make = _load("dicom_scans")
-others = _load("converters")
 both = pytest.mark.parametrize("converter", others.CONVERTERS)
 
 

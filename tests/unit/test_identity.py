@@ -1,16 +1,15 @@
 """Nothing that identifies a person leaves the front end, whatever becomes of the scan."""
 
-import importlib.util
 import json
 import os
-import sys
-import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import dicom_scans as make
+import sentinels
 from calciflow import job
 from calciflow.convert import convert_volume
 from calciflow.dicom.headers import read_listing
@@ -21,20 +20,6 @@ from calciflow.suv import normalise_scan
 SHIM = str(Path(__file__).resolve().parents[2] / "scripts" / "index.py")
 SCAN = {"participant_id": "sub-01", "session_id": "ses-01", "acquisition": None}
 RULES: dict[str, Any] = {"tracer": "warn", "dose_range_mbq": (15.0, 1000.0), "max_uptake_hours": 6.0}
-
-
-def _load(name: str) -> types.ModuleType:
-    path = Path(__file__).resolve().parent.parent / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-make, sentinels = _load("dicom_scans"), _load("sentinels")
 
 
 def source(root: Path, damage: Callable[[list[Any], list[Any]], object] | None = None) -> Path:

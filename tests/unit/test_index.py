@@ -1,13 +1,10 @@
 """Index: every source gets a verdict, and the right series are taken."""
 
-import importlib.util
 import json
 import os
 import re
 import shutil
 import stat
-import sys
-import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,25 +13,12 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
+import dicom_scans as make
 from calciflow import codes
 from calciflow.convert import convert_scan
 from calciflow.images import read_volume
 from calciflow.index import index_scan
 from calciflow.tables import read_table
-
-
-def _load(name: str) -> types.ModuleType:
-    path = Path(__file__).resolve().parent.parent / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-make = _load("dicom_scans")
 
 
 def run(source: Path | dict[str, str], out: Path, **options: Any) -> dict[str, Any]:

@@ -1,11 +1,8 @@
 """Each verdict code: a good scan, damaged in just that way, is refused by it, and the sentence tells what to do."""
 
 import copy
-import importlib.util
 import json
 import re
-import sys
-import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,25 +11,13 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 
+import dicom_scans as make
 from calciflow import codes
 from calciflow.files import write_json
 from calciflow.index import index_scan
 from calciflow.screen import screen_scans
 from calciflow.tables import read_table
 
-
-def _load(name: str) -> types.ModuleType:
-    path = Path(__file__).resolve().parent.parent / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-make = _load("dicom_scans")
 Series = list[Dataset]
 Damage = Callable[[Series, Series], Any]
 
