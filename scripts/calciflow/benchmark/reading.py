@@ -54,7 +54,10 @@ def compare_scan(study: Path, person: str, session: str, form: Form) -> Compared
     truth = read_table(true / "deposits.tsv", text_columns=("ct_visible", "pet_visible"))
     for name in ("ct_visible", "pet_visible"):
         truth[name] = truth[name].astype(str).str.lower() == "true"
-    factor = calcium_factor(draw_scan(int(person.removeprefix("sub-")))[0].ct.kvp)
+    about = read_json(true / "scan.json")
+    implants = about.get("kind") == "implants"
+    kvp = about["kvp"] if implants else draw_scan(int(person.removeprefix("sub-")))[0].ct.kvp
+    factor = calcium_factor(kvp)
     truth["mass_mg"] = MG_PER_HU_ML * (truth["hu"] - truth["hu_background"]) / factor * truth["volume_ml"]
     lesions = read_table(f"{stem}_lesions.tsv", text_columns=("flags", "reason"))
 
@@ -82,10 +85,13 @@ def compare_scan(study: Path, person: str, session: str, form: Form) -> Compared
 
     scan: dict[str, Any] = {"participant_id": person, "n_deposits": len(truth), "n_lesions": len(lesions)}
     scan["false_positives"] = len(false)
-    scan |= {f"dice_{word}": value for word, value in tissue_dice(tissues, found_tissues).items()}
+    # Of a real body neither the tissues are known nor how it moved, only the implants.
+    overlap = tissue_dice(tissues, found_tissues)
+    scan |= {f"dice_{word}": float("nan") if implants else value for word, value in overlap.items()}
     inside = np.argwhere(tissues[::4, ::4, ::4] > 0) * 4
     body = true_map.world(inside)
-    matrix = np.array(read_json(true / "scan.json")["ct_to_pet_ras_mm"])
+    # Implants lie in the same place in both images.
+    matrix = np.eye(4) if implants else np.array(about["ct_to_pet_ras_mm"])
     field = Path(f"{stem}_from-pet_to-ct_xfm.nii.gz")
     mapping = load_mapping(f"{stem}_from-pet_to-ct_xfm.tfm", field if field.is_file() else None)
     there = move(matrix, body)
