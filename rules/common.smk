@@ -15,6 +15,7 @@ from calciflow.errors import StudyError
 from calciflow.fingerprint import fingerprint
 from calciflow.forms import load_form
 from calciflow.forms_path import find_form
+from calciflow.maps.paths import check_patterns, files_of, find_map
 from calciflow.sheets import read_clinical_scores, read_participants, read_scans
 from calciflow.study import SCAN_FILES, refresh_tokens, results_without_memory
 
@@ -25,6 +26,7 @@ try:
     FORM = find_form(SETTINGS.scores.form, Path.cwd(), REPOSITORY)
     FORM_CONTENT = yaml.safe_load(Path(FORM).read_text(encoding="utf-8"))
     FORM_REGIONS = {line.region for line in load_form(FORM).rows}
+    check_patterns(SETTINGS.tissues.engine, SETTINGS.tissues.labelmaps)
     if SETTINGS.clinical_scores:
         read_clinical_scores(
             Path(SETTINGS.clinical_scores), SCANS.values(), FORM_REGIONS
@@ -54,6 +56,7 @@ wildcard_constraints:
     ses="ses-[A-Za-z0-9]+",
     scan="sub-[A-Za-z0-9]+_ses-[A-Za-z0-9]+(_acq-[A-Za-z0-9]+)?",
     modality="ct|pet",
+    task="total|tissuetypes|appendicularbones",
 
 
 def code(shim):
@@ -162,6 +165,31 @@ def crashed_in_index(wildcards):
         for prefix, item in verdicts().items()
         if item["code"] == "internal"
     ]
+
+
+SEGMENT_TASKS = {name.replace("_", ""): name for name in SETTINGS.segment.tasks}
+
+
+def foreign_maps(wildcards):
+    """Kind and path of each map of another program, in the order that they count."""
+    if SETTINGS.tissues.engine == "totalsegmentator":
+        name = "results/{sub}/{ses}/{scan}_space-ct_seg-{task}_dseg.nii.gz"
+        return [
+            (f"totalsegmentator_{kind}", name.format(**wildcards, task=task))
+            for task, kind in SEGMENT_TASKS.items()
+        ]
+    if SETTINGS.tissues.engine == "labelmap":
+        patterns = SETTINGS.tissues.labelmaps.items()
+        return [(kind, find_map(text, row(wildcards))) for kind, text in patterns]
+    return []
+
+
+def foreign_map_files(wildcards):
+    """Their files. One that is missing is a fault of this scan, which its job explains."""
+    found = foreign_maps(wildcards)
+    if SETTINGS.tissues.engine == "totalsegmentator":
+        return [path for _, path in found]
+    return [file for _, path in found for file in files_of(path)]
 
 
 def mode_has_field():
