@@ -6,6 +6,7 @@ rule compartments:
         anatomy="results/{sub}/{ses}/{scan}_space-ct_desc-tissues.json",
         lesions="results/{sub}/{ses}/{scan}_space-ct_desc-lesions_dseg.nii.gz",
         candidates="results/{sub}/{ses}/{scan}_desc-candidates_lesions.tsv",
+        xfm_json="results/{sub}/{ses}/{scan}_from-pet_to-ct_xfm.json",
     output:
         table="results/{sub}/{ses}/{scan}_lesions.tsv",
     log:

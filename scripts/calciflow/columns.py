@@ -192,6 +192,8 @@ FLAGS = {
     "skin breach?": "The deposit reaches the body's surface.",
     "enthesis?": "Small, on bone, at a typical place: a spur rather than a deposit.",
     "fluid-calcium level": "A flat step in density from back to front.",
+    "misregistered": "In a region where PET and CT lie further apart than `register.tolerance_mm`: no uptake "
+    "there reads `indeterminate`.",
     "possible myositis": "Diffuse or mirrored uptake in muscle without calcium: listed, but in no score and no burden.",
 }
 """Words of the column ``flags``."""

@@ -69,7 +69,7 @@ class Register(Section):
     """PET to CT."""
 
     mode: Literal["header", "rigid", "limbs"] = setting(
-        "rigid",
+        "limbs",
         "-",
         "`header`: the scanner's own alignment; `rigid`: correct the whole body where that provably helps; `limbs`: "
         "then each limb on its own.",

@@ -25,6 +25,7 @@ SCAN_FILES = {
     "desc-suvbw_pet.json",
     "from-pet_to-ct_xfm.tfm",
     "from-pet_to-ct_xfm.json",
+    "from-pet_to-ct_xfm.nii.gz",
     "space-ct_desc-tissues_dseg.nii.gz",
     "space-ct_desc-tissues_dseg.tsv",
     "space-ct_desc-regions_dseg.nii.gz",
