@@ -15,7 +15,8 @@ from calciflow.errors import StudyError
 from calciflow.fingerprint import fingerprint
 from calciflow.forms import load_form
 from calciflow.forms_path import find_form
-from calciflow.maps.paths import check_patterns, files_of, find_map
+from calciflow.maps.masks import files_of
+from calciflow.maps.paths import check_patterns, find_map
 from calciflow.sheets import read_clinical_scores, read_participants, read_scans
 from calciflow.study import SCAN_FILES, refresh_tokens, results_without_memory
 

@@ -12,8 +12,9 @@ from calciflow.errors import ScanError, StudyError
 from calciflow.images import Volume, read_volume, write_volume
 from calciflow.labels import TISSUES, region_label
 from calciflow.maps.foreign import with_foreign_maps
+from calciflow.maps.masks import files_of
 from calciflow.maps.merge import merge
-from calciflow.maps.paths import check_patterns, files_of, find_map
+from calciflow.maps.paths import check_patterns, find_map
 from calciflow.maps.reading import ForeignMap, read_map
 from calciflow.maps.table import AREAS, DIGITS, label_tables
 from calciflow.phantom.tiny import tiny_leg

@@ -3,12 +3,9 @@
 import glob
 import string
 from collections.abc import Mapping
-from pathlib import Path
 
 from calciflow.errors import StudyError
 from calciflow.sheets import Scan
-
-ENDINGS = (".nii", ".nii.gz")
 
 
 def fields_of(scan: Scan) -> dict[str, str | None]:
@@ -64,11 +61,3 @@ def find_map(pattern: str, scan: Scan) -> str:
     escaped = {word: glob.escape(str(values[word])) for word in words}
     found = sorted(glob.glob(pattern.format(**escaped)))  # noqa: PTH207, the pattern may be absolute
     return found[0] if len(found) == 1 else pattern.format(**{word: values[word] for word in words})
-
-
-def files_of(path: str) -> list[str]:
-    """Files of a map: itself, or the masks in its folder; none if it is not there."""
-    place = Path(path)
-    if path and place.is_dir():
-        return sorted(str(item) for item in place.iterdir() if item.name.endswith(ENDINGS))
-    return [path] if path and place.is_file() else []

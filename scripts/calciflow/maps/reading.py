@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from calciflow.errors import ScanError
 from calciflow.images import Volume, read_volume
-from calciflow.maps.paths import files_of
+from calciflow.maps.masks import files_of
 from calciflow.maps.table import Label, label_tables
 
 SAME_GRID = 0.01
