@@ -18,7 +18,13 @@ from calciflow.forms_path import find_form
 from calciflow.maps.masks import files_of
 from calciflow.maps.paths import check_patterns, find_map
 from calciflow.sheets import read_clinical_scores, read_participants, read_scans
-from calciflow.study import SCAN_FILES, refresh_tokens, results_without_memory
+from calciflow.study import (
+    SCAN_FILES,
+    edit_files,
+    refresh_tokens,
+    results_without_memory,
+    stray_edits,
+)
 
 try:
     SETTINGS = read_config(config)
@@ -49,6 +55,12 @@ if results_without_memory(Path.cwd()):
     logger.warning(
         "Results are here, but not what Snakemake knew of them (.snakemake): they will be made again. To keep them, "
         "put the .snakemake folder of the run that made them beside them."
+    )
+
+for name in stray_edits(Path.cwd(), SCANS):
+    logger.warning(
+        f"edits/{name} belongs to no scan of {SETTINGS.scans}: it is not applied. Names are like "
+        "sub-01_ses-01_lesions.tsv and sub-01_ses-01_desc-lesions_dseg.nii.gz."
     )
 
 
@@ -195,6 +207,24 @@ def foreign_map_files(wildcards):
 
 def mode_has_field():
     return SETTINGS.register.mode == "limbs"
+
+
+def edits_and_images(wildcards):
+    """A reader's edits of a scan, with the images that applying them takes; nothing where there are none."""
+    found = edit_files(Path.cwd(), wildcards.scan)
+    if not found:
+        return {}
+    names = {
+        "ct": "ct.nii.gz",
+        "ct_json": "ct.json",
+        "suv": "desc-suvbw_pet.nii.gz",
+        "tissues": "space-ct_desc-tissues_dseg.nii.gz",
+        "regions": "space-ct_desc-regions_dseg.nii.gz",
+        "anatomy": "space-ct_desc-tissues.json",
+        "xfm": "from-pet_to-ct_xfm.tfm",
+    }
+    images = {key: path_of(row(wildcards), name) for key, name in names.items()}
+    return {**found, **images, **displacement(wildcards)}
 
 
 def displacement(wildcards):
