@@ -84,6 +84,8 @@ class Host:
         Tube voltage.
     optics
         Resolution and noise.
+    joints
+        Centre (RAS mm) and radius (mm) of the joints in view; none are known with maps of another origin.
     """
 
     selection: Mapping[str, Any]
@@ -95,6 +97,7 @@ class Host:
     box: Box
     kvp: float
     optics: Optics
+    joints: tuple[tuple[tuple[float, float, float], float], ...] = ()
 
 
 def straight_grid(volume: Volume) -> Grid:
@@ -194,9 +197,11 @@ def read_host(
         if any(m.array.shape != ct.array.shape or not np.allclose(m.affine, ct.affine, atol=0.05) for m in maps):
             raise ValueError("the label maps do not lie on the CT's grid")
         tissue_map, region_map = (m.array.astype(np.uint8) for m in maps)
+        joints = []
     else:
         found = segment(ct)
         tissue_map, region_map = found.tissues, found.regions
+        joints = found.anatomy["joints"]
     header = _ct_header(selection)
     optics = _optics(ct, suv, tissue_map, selection["suv"], header, ct_fwhm_mm, pet_fwhm_mm)
     return Host(
@@ -209,6 +214,7 @@ def read_host(
         box=body_box(tissue_map, ct.spacing),
         kvp=float(header["kvp"] or 120.0),
         optics=optics,
+        joints=tuple(((j["x_mm"], j["y_mm"], j["z_mm"]), j["radius_mm"]) for j in joints),
     )
 
 

@@ -18,6 +18,7 @@ from calciflow.implant.place import Implanter, host_canvas, total
 from calciflow.implant.sharpness import SIGMA, PetNoise, noise_scale
 from calciflow.labels import REGION_LABELS, TISSUES
 from calciflow.phantom.deposits import DEPOSIT_COLUMNS, PlacementError
+from calciflow.phantom.movement import Movement
 from calciflow.phantom.physics import calcium_factor
 from calciflow.phantom.shapes import Array
 from calciflow.phantom.spec import DepositSpec, PetSpec
@@ -98,7 +99,7 @@ def implant(
         optics.ct_noise_hu[z],
         host.suv.like(quiet_suv + clean),
         np.full(host.suv.array.shape[0], max(optics.pet.relative, 1e-3)),
-        np.eye(4),
+        Movement(canvas.grid, np.eye(4)),
         PetSpec(fwhm_mm=optics.pet_fwhm_mm),
     )
     labels = implanter.label_map()
@@ -136,8 +137,8 @@ def write_implants(made: Implants, dicom: str | Path, truth: str | Path, name: s
             "seed": made.seed,
             "kvp": host.kvp,
             "suv_factor": host.factors[0] if len(set(host.factors)) == 1 else list(host.factors),
-            # Where the host's tissues lay during the PET is not known: only the implants lie in the same place.
-            "ct_to_pet_ras_mm": None,
+            # Of the implants alone: where the host's tissues lay during the PET is not known.
+            "ct_to_pet_ras_mm": np.eye(4),
             "ct_fwhm_mm": round(optics.ct_fwhm_mm, 3),
             "ct_fwhm_source": optics.ct_source,
             "ct_slice_profile": f"{optics.profile.shape}, {optics.profile.width_mm:g} mm",

@@ -37,6 +37,9 @@ _DARKEST_HU = -130.0
 """No soft tissue is darker than fat."""
 
 _MEAN_SIGMA_MM = 2.0
+_CAPSULE_MM = 3.0
+"""What lies within this of a joint capsule is periarticular, as the default of `compartments.capsule_mm` has it."""
+
 _PET_EDGE_MM = 10.0
 _NEGLIGIBLE = 1e-4
 """Part of an implant's highest value below which it is cut off, so that the host stays untouched further out."""
@@ -135,6 +138,7 @@ class Implanter(Placer):
         away = np.maximum(np.abs(canvas.fascia) - np.float32(sure_mm), np.float32(0.0))
         self._sure_fascia = np.sign(canvas.fascia) * away
         self._free = _undisturbed(canvas)
+        self._joints = host.joints
         self._pending: tuple[Added | None, Added | None] = (None, None)
 
     def add(self, spec: DepositSpec) -> list[Placed]:
@@ -152,7 +156,27 @@ class Implanter(Placer):
             host &= (fascia > 0) & (skin < -self.sure_mm) & (hu >= FAT_HU[0]) & (hu <= FAT_HU[1])
         elif spec.compartment in ("muscle", "periarticular"):
             host &= (fascia < 0) & (hu >= LEAN_HU[0]) & (hu <= LEAN_HU[1])
+        if spec.compartment == "periarticular":
+            host &= self._near_joint(box)
+        elif spec.compartment in ("muscle", "fascia"):
+            host &= ~self._near_joint(box)
         return host
+
+    def _near_joint(self, box: Box) -> NDArray[np.bool_]:
+        """Voxels within 3 mm of a joint's capsule (`calciflow.anatomy.joints`)."""
+        x, y, z = self.canvas.grid.axes(box)
+        out = np.zeros(tuple(part.stop - part.start for part in box), bool)
+        for centre, radius in self._joints:
+            away = (x - centre[0]) ** 2 + (y - centre[1]) ** 2 + (z - centre[2]) ** 2
+            out |= away < (radius + _CAPSULE_MM) ** 2
+        return out
+
+    def _neighbours(self, spec: DepositSpec, box: Box, inside: NDArray[np.bool_], bone: Array) -> list[str]:
+        used, self.canvas.fascia = self.canvas.fascia, self._fascia
+        try:
+            return super()._neighbours(spec, box, inside, bone)
+        finally:
+            self.canvas.fascia = used
 
     def _in_view(self, world: NDArray[np.float64], margin: float) -> NDArray[np.bool_]:
         inside = super()._in_view(world, margin)
