@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,6 +23,7 @@ from calciflow.study import SCAN_FILES, ask_refresh, source_digest
 
 SIGN_EVERY_S = 30.0
 DEAD_AFTER_S = 120.0
+DYING_S = 60.0
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 
 
@@ -162,8 +164,10 @@ def _held(study: Path) -> Iterator[int]:
             holder = path.read_text(encoding="utf-8").strip() or "unknown"
             raise StudyError(f"{study}: another run is going on ({holder}). Wait for it, or end it.") from None
         _wait_for_other_host(path)
-        end_leftovers(study)
-        alive = writers(study)
+        # Where this machine is also a node, cancelled jobs may take a moment to die.
+        patience = time.monotonic() + (DYING_S if end_leftovers(study) else 0)
+        while (alive := writers(study)) and time.monotonic() < patience:
+            time.sleep(0.5)
         if alive:
             raise StudyError(
                 f"{study}: processes still work there: {alive}. Wait for them, or end them, then run again."

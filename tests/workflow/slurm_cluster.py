@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -207,11 +208,14 @@ class Cluster:
                     wait_until(lambda: not comm.exists() or comm.read_text().strip() != program, 10, f"{program}'s end")
 
 
-def cluster(root: Path, **options: int) -> Iterator[Cluster]:
-    """Give a running cluster, for a fixture."""
-    one = Cluster(root, **options)
-    try:
-        one.start()
-        yield one
-    finally:
-        one.stop()
+def cluster(**options: int) -> Iterator[Cluster]:
+    """Give a running cluster, for a fixture; munged wants all the world to be able to reach its socket."""
+    with tempfile.TemporaryDirectory(prefix="slurm-test-") as folder:
+        root = Path(folder)
+        root.chmod(0o755)
+        one = Cluster(root, **options)
+        try:
+            one.start()
+            yield one
+        finally:
+            one.stop()

@@ -83,8 +83,10 @@ def slurm_options(study: Path, profile: Path, options: Sequence[str]) -> tuple[l
     return chosen, environment
 
 
-def end_leftovers(study: Path) -> None:
+def end_leftovers(study: Path) -> int:
     """Cancel jobs that a killed run of the study left in Slurm's queue: they would write beside those of this run.
+
+    Gives how many there were.
 
     Raises
     ------
@@ -93,20 +95,21 @@ def end_leftovers(study: Path) -> None:
     """
     prefix = job_prefix(study, make=False)
     if prefix is None:
-        return
+        return 0
     if missing_programs():
         print(
             "calciflow: this study ran on Slurm before, which is not on this machine: make sure that no job of it "
             f"still runs there (squeue --me --format '%i %j', names that begin with {prefix})",
             file=sys.stderr,
         )
-        return
+        return 0
     try:
         count = cancel_all(prefix)
     except SlurmSilent as silent:
         raise StudyError(f"{silent} Jobs of an earlier run may still write into {study}: run again later.") from None
     if count:
         print(f"calciflow: {count} Slurm job(s) of an earlier run were cancelled", file=sys.stderr)
+    return count
 
 
 def run_snakemake(
