@@ -1,6 +1,6 @@
 """Stage ``compartments``: each lesion's tissue with a probability and the reason, and its region."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from calciflow.images import Volume, read_volume
 from calciflow.measure.boxes import grow
 from calciflow.placement.compartment import DIGITS, probabilities, sentence, survey
 from calciflow.placement.marks import Placed, marks
+from calciflow.placement.misregistered import mark_misregistered
 from calciflow.placement.region import place
 from calciflow.tables import read_table, write_table
 
@@ -154,6 +155,7 @@ def classify_scan(
     anatomy: str,
     lesions: str,
     candidates: str,
+    xfm_json: str,
     table: str,
     shell_mm: float = 3.0,
     capsule_mm: float = 3.0,
@@ -161,7 +163,7 @@ def classify_scan(
 ) -> None:
     """Classify the lesions of a scan: reads the stage's inputs, writes ``table``."""
     found = read_table(candidates, text_columns=TEXTS)
-    rows: Sequence[Mapping[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     if len(found):
         rows = place_lesions(
             found,
@@ -174,6 +176,7 @@ def classify_scan(
             capsule_mm=capsule_mm,
             midline_mm=midline_mm,
         )
+        mark_misregistered(rows, read_json(xfm_json))
     write_table(table, rows, columns_of(found))
     for row in rows:
         print(

@@ -150,7 +150,7 @@ def _mean(values: NDArray[np.float64]) -> float | None:
 def align(
     scene: Scene,
     *,
-    mode: str = "rigid",
+    mode: str = "limbs",
     max_shift_mm: float = 20.0,
     max_rotation_deg: float = 6.0,
     min_shift_mm: float = 1.0,

@@ -201,12 +201,16 @@ def test_a_lesion_missing_from_the_map_is_an_error():
         )
 
 
-def stage(tmp_path, limb, labels, rows):
+STILL = {"tolerance_mm": 3.0, "residual_mm": {"body": 0.2, "right thigh": 0.4, "left thigh": None}}
+
+
+def stage(tmp_path, limb, labels, rows, registration=STILL):
     write_volume(tmp_path / "ct.nii.gz", limb.ct, np.int16)
     write_volume(tmp_path / "tissues.nii.gz", limb.ct.like(limb.tissues), np.uint8)
     write_volume(tmp_path / "regions.nii.gz", limb.ct.like(limb.regions), np.uint8)
     write_volume(tmp_path / "lesions.nii.gz", limb.ct.like(labels), np.uint16)
     write_json(tmp_path / "anatomy.json", limb.anatomy)
+    write_json(tmp_path / "xfm.json", registration)
     write_table(tmp_path / "candidates.tsv", rows, COLUMNS)
     classify_scan(
         ct=str(tmp_path / "ct.nii.gz"),
@@ -215,6 +219,7 @@ def stage(tmp_path, limb, labels, rows):
         anatomy=str(tmp_path / "anatomy.json"),
         lesions=str(tmp_path / "lesions.nii.gz"),
         candidates=str(tmp_path / "candidates.tsv"),
+        xfm_json=str(tmp_path / "xfm.json"),
         table=str(tmp_path / "table.tsv"),
     )
     return (tmp_path / "table.tsv").read_bytes()
@@ -234,6 +239,29 @@ def test_stage_fills_every_contract_column_and_repeats_itself(tmp_path):
         assert frame[name].notna().all()
     assert set(frame.compartment) <= set(COMPARTMENTS)
     assert list(frame.lesion_uid) == [row["lesion_uid"] for row in found.rows]
+
+
+def test_where_pet_and_ct_lie_apart_no_uptake_is_not_called_negative(tmp_path):
+    # A pair and a cold deposit in a thigh whose uptake was found 7 mm beside its skeleton.
+    limb = bodies.limb([Ball(30.0, 0.0, 10.0, 0.5, 700.0, 12.0), Ball(-28.0, 0.0, -12.0, 1.5, 600.0)], half_z=30.0)
+    found = detect(
+        limb.ct, limb.suv, limb.tissues, limb.regions, limb.anatomy, Mapping.identity(), Rules(),
+        scan={"participant_id": "sub-01", "session_id": "ses-01"}, kvp=120.0, fwhm_mm=6.0,
+    )  # fmt: skip
+    stage(tmp_path, limb, found.labels, found.rows)
+    sure = read_table(tmp_path / "table.tsv", text_columns=("flags",)).set_index("concordance")
+    assert sure.loc["CT+PET-", "pet_status"] == "negative"
+    assert not sure["flags"].astype(str).str.contains("misregistered").any()
+    moved = {"tolerance_mm": 3.0, "residual_mm": {"body": 0.2, "right thigh": 7.1, "left thigh": 0.0}}
+    stage(tmp_path, limb, found.labels, found.rows, moved)
+    doubtful = read_table(tmp_path / "table.tsv", text_columns=("flags",)).set_index("concordance")
+    assert doubtful["flags"].str.contains("misregistered").all()
+    assert doubtful.loc["CT+PET-", "pet_status"] == "indeterminate"
+    assert doubtful.loc["CT+PET+", "pet_status"] == "positive"
+    # Another region's motion says nothing about this one.
+    moved["residual_mm"] = {"right thigh": 0.0, "left thigh": 9.0}
+    stage(tmp_path, limb, found.labels, found.rows, moved)
+    assert "misregistered" not in (tmp_path / "table.tsv").read_text()
 
 
 def test_no_lesion_is_a_valid_table(tmp_path):

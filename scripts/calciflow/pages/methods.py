@@ -106,6 +106,8 @@ PHRASES: dict[str, dict[str, str]] = {
         "max_shift_mm": "shifts above {} mm rejected",
         "max_rotation_deg": "rotations above {} degrees rejected",
         "min_shift_mm": "no correction below {} mm",
+        "min_limb_shift_mm": "no limb corrected below {} mm",
+        "max_limb_shift_mm": "a limb's shift above {} mm rejected",
         "tolerance_mm": "misregistration reported from {} mm on",
     },
     "lesions": {
@@ -226,8 +228,9 @@ def write_methods(parameters: Mapping[str, Any], analysed: int, people: int) -> 
             "PET was laid on CT by the scanner's own alignment."
             if section("register").get("mode") == "header"
             else _with_settings(
-                f"PET was aligned to CT with SimpleITK {have.get('SimpleITK', '')} {cite('simpleitk')}; a correction "
-                "was kept only if it passed a gate",
+                f"PET was aligned to CT with SimpleITK {have.get('SimpleITK', '')} {cite('simpleitk')}"
+                f"{', then limb by limb' if section('register').get('mode') == 'limbs' else ''}; a correction was kept "
+                "only if the skeleton then lay on its uptake better, by more than chance",
                 "register",
                 parameters,
             ),
