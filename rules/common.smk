@@ -15,8 +15,16 @@ from calciflow.errors import StudyError
 from calciflow.fingerprint import fingerprint
 from calciflow.forms import load_form
 from calciflow.forms_path import find_form
+from calciflow.maps.masks import files_of
+from calciflow.maps.paths import check_patterns, find_map
 from calciflow.sheets import read_clinical_scores, read_participants, read_scans
-from calciflow.study import SCAN_FILES, refresh_tokens, results_without_memory
+from calciflow.study import (
+    SCAN_FILES,
+    edit_files,
+    refresh_tokens,
+    results_without_memory,
+    stray_edits,
+)
 
 try:
     SETTINGS = read_config(config)
@@ -25,6 +33,7 @@ try:
     FORM = find_form(SETTINGS.scores.form, Path.cwd(), REPOSITORY)
     FORM_CONTENT = yaml.safe_load(Path(FORM).read_text(encoding="utf-8"))
     FORM_REGIONS = {line.region for line in load_form(FORM).rows}
+    check_patterns(SETTINGS.tissues.engine, SETTINGS.tissues.labelmaps)
     if SETTINGS.clinical_scores:
         read_clinical_scores(
             Path(SETTINGS.clinical_scores), SCANS.values(), FORM_REGIONS
@@ -48,12 +57,19 @@ if results_without_memory(Path.cwd()):
         "put the .snakemake folder of the run that made them beside them."
     )
 
+for name in stray_edits(Path.cwd(), SCANS):
+    logger.warning(
+        f"edits/{name} belongs to no scan of {SETTINGS.scans}: it is not applied. Names are like "
+        "sub-01_ses-01_lesions.tsv and sub-01_ses-01_desc-lesions_dseg.nii.gz."
+    )
+
 
 wildcard_constraints:
     sub="sub-[A-Za-z0-9]+",
     ses="ses-[A-Za-z0-9]+",
     scan="sub-[A-Za-z0-9]+_ses-[A-Za-z0-9]+(_acq-[A-Za-z0-9]+)?",
     modality="ct|pet",
+    task="total|tissuetypes|appendicularbones",
 
 
 def code(shim):
@@ -164,8 +180,51 @@ def crashed_in_index(wildcards):
     ]
 
 
+SEGMENT_TASKS = {name.replace("_", ""): name for name in SETTINGS.segment.tasks}
+
+
+def foreign_maps(wildcards):
+    """Kind and path of each map of another program, in the order that they count."""
+    if SETTINGS.tissues.engine == "totalsegmentator":
+        name = "results/{sub}/{ses}/{scan}_space-ct_seg-{task}_dseg.nii.gz"
+        return [
+            (f"totalsegmentator_{kind}", name.format(**wildcards, task=task))
+            for task, kind in SEGMENT_TASKS.items()
+        ]
+    if SETTINGS.tissues.engine == "labelmap":
+        patterns = SETTINGS.tissues.labelmaps.items()
+        return [(kind, find_map(text, row(wildcards))) for kind, text in patterns]
+    return []
+
+
+def foreign_map_files(wildcards):
+    """Their files. One that is missing is a fault of this scan, which its job explains."""
+    found = foreign_maps(wildcards)
+    if SETTINGS.tissues.engine == "totalsegmentator":
+        return [path for _, path in found]
+    return [file for _, path in found for file in files_of(path)]
+
+
 def mode_has_field():
     return SETTINGS.register.mode == "limbs"
+
+
+def edits_and_images(wildcards):
+    """A reader's edits of a scan, with the images that applying them takes; nothing where there are none."""
+    found = edit_files(Path.cwd(), wildcards.scan)
+    if not found:
+        return {}
+    names = {
+        "ct": "ct.nii.gz",
+        "ct_json": "ct.json",
+        "suv": "desc-suvbw_pet.nii.gz",
+        "tissues": "space-ct_desc-tissues_dseg.nii.gz",
+        "regions": "space-ct_desc-regions_dseg.nii.gz",
+        "anatomy": "space-ct_desc-tissues.json",
+        "xfm": "from-pet_to-ct_xfm.tfm",
+    }
+    images = {key: path_of(row(wildcards), name) for key, name in names.items()}
+    return {**found, **images, **displacement(wildcards)}
 
 
 def displacement(wildcards):

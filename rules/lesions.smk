@@ -11,7 +11,7 @@ rule lesions:
         xfm="results/{sub}/{ses}/{scan}_from-pet_to-ct_xfm.tfm",
         xfm_json="results/{sub}/{ses}/{scan}_from-pet_to-ct_xfm.json",
     output:
-        lesions="results/{sub}/{ses}/{scan}_space-ct_desc-lesions_dseg.nii.gz",
+        lesions="results/{sub}/{ses}/{scan}_space-ct_desc-candidates_dseg.nii.gz",
         candidates="results/{sub}/{ses}/{scan}_desc-candidates_lesions.tsv",
         findings="results/{sub}/{ses}/{scan}_desc-candidates_lesions.json",
     log:

@@ -9,6 +9,8 @@ rule qc:
         regions="results/{sub}/{ses}/{scan}_space-ct_desc-regions_dseg.nii.gz",
         lesions="results/{sub}/{ses}/{scan}_space-ct_desc-lesions_dseg.nii.gz",
         table="results/{sub}/{ses}/{scan}_lesions.tsv",
+        record="results/{sub}/{ses}/{scan}_desc-review_lesions.tsv",
+        review="results/{sub}/{ses}/{scan}_desc-review_lesions.json",
         scores="results/{sub}/{ses}/{scan}_scores.tsv",
         xfm="results/{sub}/{ses}/{scan}_from-pet_to-ct_xfm.tfm",
         xfm_json="results/{sub}/{ses}/{scan}_from-pet_to-ct_xfm.json",

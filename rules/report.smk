@@ -11,6 +11,8 @@ rule report:
         mips=of_accepted("mip.png"),
         pages=of_accepted("qc.html"),
         findings=of_accepted("desc-candidates_lesions.json"),
+        records=of_accepted("desc-review_lesions.tsv"),
+        reviews=of_accepted("desc-review_lesions.json"),
         screenings=of_accepted("screening.json"),
         suv=of_accepted("desc-suvbw_pet.json"),
         registrations=of_accepted("from-pet_to-ct_xfm.json"),
@@ -29,6 +31,7 @@ rule report:
         code=code("report.py"),
         parameters=SETTINGS.model_dump(mode="json"),
         unfinished=unfinished,
+        stray_edits=stray_edits(Path.cwd(), SCANS),
     message:
         "writing the report"
     script:

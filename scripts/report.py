@@ -10,4 +10,5 @@ with logged(snakemake.log[0], __file__):
         page=snakemake.output.page,
         parameters=snakemake.params.parameters,
         unfinished=snakemake.params.unfinished,
+        stray_edits=snakemake.params.stray_edits,
     )

@@ -103,6 +103,26 @@ LESIONS = {
     "p_muscle": "Probability of `muscle`.",
     "p_periarticular": "Probability of `periarticular`.",
     "p_other": "Probability of `other`.",
+    "review": "Who stands behind the row: `machine` (nobody looked, or nobody said so), `accepted` (a reader agrees), "
+    "`changed` (a reader's words), `outlined` (measured anew in a reader's outline), `added` (found by a reader).",
+    "reader": "The readers, where a person reviewed the lesion.",
+    "edit": "What they changed, `machine's -> reader's`.",
+    "edit_reason": "Why, in their words.",
+}
+
+REVIEW = {
+    **_WHO,
+    **_PIECE,
+    "edit_row": "Row of the sheet of edits, as a spreadsheet counts; `n/a` for a mask without a row there.",
+    "lesion_uid": "The lesion that the edit names.",
+    "lesion_id": "Its label in `desc-lesions_dseg`, or what it was in `desc-candidates_dseg`.",
+    "action": "What was asked for.",
+    "value": "With which value.",
+    "machine_value": "What the machine had said.",
+    "reader": "Who asked.",
+    "edit_reason": "Why.",
+    "outcome": "`applied`; `no change` (the machine says the same); `partly`; or `lost` (the lesion no longer exists).",
+    "note": "More about it.",
 }
 
 SCORES = {
@@ -224,6 +244,7 @@ TABLES = {
     "series": SERIES,
     "labels": MAP_LABELS,
     "lesions": LESIONS,
+    "review": REVIEW,
     "scores": SCORES,
     "people": PEOPLE,
     "comparison": COMPARISON,

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from calciflow.edits.sheet import ACTIONS, EDIT_COLUMNS
 from calciflow.errors import StudyError
 from calciflow.files import write_text
 from calciflow.settings import Config
@@ -181,6 +182,8 @@ def generated(repository: Path) -> dict[Path, str]:
         "participants": column_table(PARTICIPANT_COLUMNS),
         "scans": column_table(SCAN_COLUMNS),
         "clinical_scores": column_table(CLINICAL_COLUMNS),
+        "edits": column_table(EDIT_COLUMNS),
+        "actions": column_table(ACTIONS, "action"),
         "codes": code_table(),
         **output_tables(),
     }

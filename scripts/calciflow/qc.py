@@ -20,6 +20,7 @@ from calciflow.pages.palette import BONE_LINE, DROPPED_WORDS, REGION_COLOURS, SK
 from calciflow.pages.place_views import place_views
 from calciflow.pages.planes import body_box, coarse_pet
 from calciflow.pages.rendering import render
+from calciflow.pages.review_views import EDIT_TEXTS, review_table, reviewed
 from calciflow.pages.scan_views import (
     BONE_SUV,
     MIP_HU,
@@ -93,7 +94,8 @@ def class_counts(lesions: pd.DataFrame) -> list[tuple[str, list[int]]]:
 
 def lesion_table(lesions: pd.DataFrame, drawn: set[int]) -> Table:
     """Make the page's lesion table; numbers of lesions that are drawn lead to their pictures."""
-    found = table(lesions, LESION_VIEW, drop_empty=("flags", "morphology", "hydroxyapatite_mg", "tlf", "suv_peak"))
+    bare = ("flags", "morphology", "hydroxyapatite_mg", "tlf", "suv_peak", "review", "reader", "edit")
+    found = table(reviewed(lesions), LESION_VIEW, drop_empty=bare)
     for row in found.rows:
         if row[0].text.isdigit() and int(row[0].text) in drawn:
             row[0] = type(row[0])(row[0].text, row[0].order, f"#lesion-{row[0].text}")
@@ -119,6 +121,8 @@ def draw_scan(
     scan: Mapping[str, Any],
     field: str | None = None,
     anatomy: str | None = None,
+    record: str | None = None,
+    review: str | None = None,
 ) -> None:
     """Write a scan's page of quality control and its projections.
 
@@ -132,6 +136,8 @@ def draw_scan(
         Transform, what ``register`` says about it, and its displacement field if there is one.
     findings, screening, suv_json, anatomy
         What the stages say about themselves; ``anatomy`` may be left out.
+    record, review
+        A reader's edits, and what the stage ``review`` says about itself; may be left out.
     page, mip
         Outputs: the page and the PNG.
     scan
@@ -164,6 +170,7 @@ def draw_scan(
         "registration": read_json(xfm_json),
         "findings": read_json(findings),
         "anatomy": read_json(anatomy) if anatomy else {},
+        "review": read_json(review) if review else {},
     }
     imaged, unseen = imaged_regions(told["findings"].get("imaged_fraction") or {})
     dropped = told["findings"].get("dropped") or {}
@@ -186,6 +193,7 @@ def draw_scan(
         slice_hu=SLICE_HU,
         cards=cards,
         lesions=lesion_table(rows, {card.number for card in cards}),
+        edits=review_table(read_table(record, text_columns=EDIT_TEXTS) if record else pd.DataFrame(), one_scan=True),
         dropped=[(DROPPED_WORDS.get(str(cause), words(str(cause))), int(n)) for cause, n in sorted(dropped.items())],
         registration=registration_views(volumes),
         places=place_views(volumes, lambda points: points, told["registration"]),

@@ -25,6 +25,7 @@ from calciflow.pages.drawing import data_uri
 from calciflow.pages.methods import shown_parameters, versions, write_methods
 from calciflow.pages.readings import read_all, read_row
 from calciflow.pages.rendering import render
+from calciflow.pages.review_views import EDIT_TEXTS, review_table, reviewed
 from calciflow.pages.scan_words import STAGE_WORDS, warning_text
 from calciflow.pages.tables import LESION_VIEW, Table, missing, table
 from calciflow.tables import read_table
@@ -80,7 +81,7 @@ def lesion_rows(lesions: pd.DataFrame, links: Mapping[str, str], most: int) -> T
     """Make the report's table of lesions; numbers lead to the scan's page. 2000 rows are about 2 MB."""
     keys = ["participant_id", "session_id", "acquisition", *LESION_VIEW]
     first = lesions.head(most)
-    found = table(first, keys, drop_empty=("acquisition", "flags", "morphology"))
+    found = table(reviewed(first), keys, drop_empty=("acquisition", "flags", "morphology", "review", "reader", "edit"))
     place = [column.key for column in found.columns].index("lesion_id")
     for row, record in zip(found.rows, first.to_dict("records"), strict=True):
         tail = "" if missing(record.get("acquisition")) else f"_acq-{record['acquisition']}"
@@ -97,6 +98,13 @@ def people_in_order(participants: pd.DataFrame, analysed: set[str]) -> list[tupl
     return sorted(
         ((person, groups.get(person, "")) for person in analysed), key=lambda item: (item[1], natural(item[0]))
     )
+
+
+def all_edits(records: Sequence[str]) -> pd.DataFrame:
+    """Readers' edits of all scans in one table; empty where there are none."""
+    tables = [read_table(path, text_columns=EDIT_TEXTS) for path in sorted(records)]
+    tables = [table.astype(object) for table in tables if len(table)]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
 def of_session(frame: pd.DataFrame, participants: pd.DataFrame) -> pd.DataFrame:
@@ -126,6 +134,9 @@ def write_report(
     suv: str | Sequence[str] = (),
     registrations: str | Sequence[str] = (),
     figure_tables: str | Sequence[str] = (),
+    records: str | Sequence[str] = (),
+    reviews: str | Sequence[str] = (),
+    stray_edits: Sequence[str] = (),
 ) -> None:
     """Write the cohort's report.
 
@@ -147,6 +158,10 @@ def write_report(
         JSON files of the analysed scans, for their warnings.
     figure_tables
         Data of the cohort's figures; ``regions.tsv`` among them adds the clinicians to the heat map.
+    records, reviews
+        Readers' edits of the analysed scans, and the JSON files with what could not be applied.
+    stray_edits
+        Files in the folder of edits that belong to no scan.
     """
     screened = read_table(screening, text_columns=("code", "reason", "verdict"))
     people = read_table(participants, text_columns=("group",))
@@ -167,6 +182,7 @@ def write_report(
         "suv": as_list(suv),
         "registration": as_list(registrations),
         "findings": as_list(findings),
+        "review": as_list(reviews),
     }
     primary = tested[tested["analysis"] == "primary"]
     content = render(
@@ -213,6 +229,8 @@ def write_report(
         parameters=shown_parameters(parameters),
         versions=versions(),
         warnings=scan_warnings(told),
+        edits=review_table(all_edits(as_list(records)), one_scan=False),
+        stray_edits=list(stray_edits),
     )
     write_text(page, content)
     print(f"{flow.analysed} scans analysed, {len(found)} lesions; page {len(content.encode()) / 1e6:.1f} MB")

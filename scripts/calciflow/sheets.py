@@ -3,7 +3,6 @@
 Every message names the file, the row (as a spreadsheet counts, header = 1), the column, and what to do.
 """
 
-import csv
 import difflib
 import math
 import re
@@ -14,11 +13,11 @@ from pathlib import Path
 
 from calciflow.errors import StudyError
 from calciflow.labels import REGIONS, SIDES
+from calciflow.sheet_rows import EMPTY, read_rows
 
 PARTICIPANT = re.compile(r"sub-[A-Za-z0-9]+")
 SESSION = re.compile(r"ses-[A-Za-z0-9]+")
 ACQUISITION = re.compile(r"[A-Za-z0-9]+")
-EMPTY = ("", "n/a")
 
 PARTICIPANT_COLUMNS = {
     "participant_id": "BIDS label of the person: `sub-` and letters or digits. Required.",
@@ -39,6 +38,7 @@ SCAN_COLUMNS = {
     "exclude": "A reason in a few words: the scan is left out and listed with it.",
     "acquisition": "Letters or digits, such as `body` or `legs`: for a session acquired in pieces that share no frame "
     "of reference.",
+    "labelmap": "What `{labelmap}` stands for in the patterns of `tissues.labelmaps`, for this scan.",
 }
 CLINICAL_COLUMNS = {
     "participant_id": "The person. Required.",
@@ -49,11 +49,6 @@ CLINICAL_COLUMNS = {
     "whole, the higher score counts. Required.",
     "score": "The clinician's score, a number, 0 or more; `n/a` if not examined. Required.",
     "reader": "Who scored; several readers of one region each have a row.",
-}
-REQUIRED = {
-    "participants": ("participant_id", "group"),
-    "scans": ("participant_id", "session_id"),
-    "clinical_scores": ("participant_id", "session_id", "region", "side", "score"),
 }
 OVERRIDES = ("weight_kg", "height_m", "injected_dose_mbq", "injection_datetime")
 SOURCES = ("source", "ct_source", "pet_source")
@@ -71,6 +66,7 @@ class Scan:
     pet_series: str | None = None
     overrides: dict[str, float | str] = field(default_factory=dict)
     exclude: str | None = None
+    labelmap: str | None = None
 
     @property
     def prefix(self) -> str:
@@ -86,50 +82,6 @@ class Scan:
             "session_id": self.session_id,
             "acquisition": self.acquisition,
         }
-
-
-def read_rows(path: Path, kind: str, known: Iterable[str] | None) -> list[tuple[int, dict[str, str]]]:
-    """Read a sheet into rows with their numbers; ``known`` columns or any (None).
-
-    Raises
-    ------
-    StudyError
-        For a missing file, wrong encoding, missing, doubled or unknown columns, a row of the wrong length.
-    """
-    if not path.is_file():
-        raise StudyError(f"{path}: there is no such file. Write it, or correct `{kind}` in config/config.yaml.")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise StudyError(f"{path}: not UTF-8 text (byte {error.start}). Save it as UTF-8, tab-separated.") from error
-    lines = list(csv.reader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE))
-    if not lines:
-        raise StudyError(f"{path}: the file is empty; its first row names the columns: {', '.join(REQUIRED[kind])}.")
-    header = [name.strip() for name in lines[0]]
-    for name in REQUIRED[kind]:
-        if name not in header:
-            hint = " It looks comma-separated: save it tab-separated." if "," in lines[0][0] else ""
-            near = difflib.get_close_matches(name, header, 1)
-            hint = f" Is `{near[0]}` meant?" if near and not hint else hint
-            raise StudyError(f"{path}, row 1: column `{name}` is missing.{hint}")
-    for name in header:
-        if header.count(name) > 1:
-            raise StudyError(f"{path}, row 1: column `{name}` stands there twice. Remove one.")
-        if known is not None and name not in known:
-            near = difflib.get_close_matches(name, list(known), 1)
-            meant = f"Is `{near[0]}` meant?" if near else f"Known columns: {', '.join(known)}."
-            raise StudyError(f"{path}, row 1: unknown column `{name}`. {meant}")
-    rows = []
-    for number, line in enumerate(lines[1:], 2):
-        if not any(part.strip() for part in line):
-            continue
-        if len(line) != len(header):
-            raise StudyError(
-                f"{path}, row {number}: {len(line)} cells, but the header has {len(header)}. Cells are separated by "
-                "tabs; write n/a for an empty one."
-            )
-        rows.append((number, dict(zip(header, (part.strip() for part in line), strict=True))))
-    return rows
 
 
 def _optional(row: dict[str, str], column: str) -> str | None:
@@ -233,6 +185,7 @@ def read_scans(path: Path, people: Iterable[str]) -> list[Scan]:
             _optional(row, "pet_series"),
             overrides,
             exclude,
+            _optional(row, "labelmap"),
         )
         if scan.prefix in seen:
             raise StudyError(

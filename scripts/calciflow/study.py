@@ -13,6 +13,8 @@ SCAN_FILES = (
     "desc-suvbw_pet.nii.gz",
     "space-ct_desc-tissues_dseg.nii.gz",
     "from-pet_to-ct_xfm.tfm",
+    "space-ct_desc-candidates_dseg.nii.gz",
+    "desc-machine_lesions.tsv",
     "space-ct_desc-lesions_dseg.nii.gz",
     "lesions.tsv",
     "scores.tsv",
@@ -20,6 +22,10 @@ SCAN_FILES = (
 )
 """One file of every stage. A run asks for all of them by name: Snakemake does not miss what lies between a source and
 a result that is newer, so what a failed job left out would never be made again."""
+
+EDIT_FOLDER = Path("edits")
+EDIT_FILES = {"edits": "lesions.tsv", "mask": "desc-lesions_dseg.nii.gz"}
+"""What a reader may put into the study's ``edits`` folder, after the scan's prefix."""
 
 REFRESH_FOLDER = Path(".calciflow") / "refresh"
 
@@ -46,6 +52,22 @@ def source_digest(sources: Iterable[str | Path]) -> str:
                     f"\n{relative}\t{status.st_size}\t{status.st_mtime_ns}".encode("utf-8", "surrogateescape")
                 )
     return digest.hexdigest()[:32]
+
+
+def edit_files(study: Path, prefix: str) -> dict[str, str]:
+    """A scan's files of edits that exist, relative to the study: ``edits`` and ``mask``."""
+    names = {kind: EDIT_FOLDER / f"{prefix}_{name}" for kind, name in EDIT_FILES.items()}
+    return {kind: path.as_posix() for kind, path in names.items() if (study / path).is_file()}
+
+
+def stray_edits(study: Path, prefixes: Iterable[str]) -> list[str]:
+    """Names in the folder of edits that belong to no scan: a mistyped name must not leave an edit out silently."""
+    known = {f"{prefix}_{name}" for prefix in prefixes for name in EDIT_FILES.values()}
+    return sorted(
+        path.name
+        for path in (study / EDIT_FOLDER).glob("*")
+        if path.name not in known and not path.name.startswith(".")
+    )
 
 
 def refresh_tokens(study: Path) -> dict[str, str]:

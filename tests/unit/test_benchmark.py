@@ -20,6 +20,8 @@ from calciflow.benchmark.split import FIRST_SEED, MOST_SCANS, draw_scan, seeds_o
 from calciflow.benchmark.tables import confusion, markdown, summary, summary_row
 from calciflow.labels import LESION_COLUMNS
 from calciflow.phantom.cohort import MEMBERS
+from calciflow.phantom.model import Person
+from calciflow.phantom.movement import lever_of
 
 
 def at(*points):
@@ -44,6 +46,8 @@ def truth():
             "region": ["hand", "thigh", "thigh", "thigh", "fingers"],
             "side": "right",
             "compartment": "subcutaneous",
+            "neighbours": ["muscle", None, None, None, None],
+            "slice_mm": 3.0,
             "volume_ml": [0.05, 0.2, 0.2, 2.0, 0.5],
             "mass_mg": [100.0] * 5,
             "distance_to_bone_mm": [2.0, 4.9, 5.0, np.nan, 3.0],
@@ -97,12 +101,13 @@ def test_false_positives_carry_the_true_tissue(lesions):
 def test_table(truth, lesions):
     matches = match(DEPOSITS, LESIONS)
     deposits = compare_deposits(truth, lesions, matches).assign(participant_id="sub-1")
-    false = false_positives(lesions, matches, LESIONS, {15: "bone"}).assign(participant_id="sub-1")
+    false = false_positives(lesions, matches, LESIONS, {15: "bone"}, {15: "rib"}).assign(participant_id="sub-1")
     scans = pd.DataFrame(
         [{"participant_id": person, "false_positives": n} for person, n in (("sub-1", 1), ("sub-2", 0))]
     )
     for word in ("body", "bone", "muscle", "subcutaneous_fat"):
         scans[f"dice_{word}"] = 0.9
+    scans["bone_fragments"] = [3, 0]
     for name in ("motion_mm", "residual_mm", "residual_p95_mm"):
         scans[name] = 1.0
     for name in ("ct", "pet", "petct"):
@@ -125,6 +130,18 @@ def test_table(truth, lesions):
     assert found["SUVpeak error", "median, %"] == pytest.approx(-50)
     assert found["right class", "found alone"] == 1
     assert found["right compartment", "found alone"] == 0
+    # the lone deposit 1 has a muscle within 2 mm: `muscle` is no error there, and it says nothing of clear ones
+    assert rows["right compartment", "2 mm and more from another"]["n"] == 0
+    assert found["right compartment", "own, or a neighbour within 2 mm"] == 1
+    assert found["found as", "one lesion of its own"] == pytest.approx(1 / 4)
+    assert found["found as", "merged with another"] == pytest.approx(2 / 4)
+    assert found["right region and side", "found alone"] == 1
+    # deposits 2 and 4 are 0.1 ml and more and seen on CT; 2 lies in what was taken for bone
+    assert found["taken for bone", "CT deposits of 0.1 ml and more, share"] == 0.5
+    assert found["taken for bone", "CT deposits of 0.1 ml and more, a scan"] == 0.5
+    assert found["bone fragments like a deposit", "a scan"] == 1.5
+    assert found["false positives a scan", "cause rib"] == 0.5
+    assert rows["volume error", "median size, %, 0.1 ml and more, slices up to 3.3 mm"]["n"] == 0
     assert found["total score error", "ct, mean"] == -1.5
     table = confusion(deposits, "compartment", "found_compartment")
     assert table.to_dict("records") == [{"true_compartment": "subcutaneous", "muscle": 1}]
@@ -174,15 +191,30 @@ def test_splits_share_no_seed_with_anything():
         seeds_of("dev", 0)
 
 
+@pytest.mark.slow
 def test_scans_are_drawn_within_their_bounds_and_repeatably():
     seeds = seeds_of("dev", 20)
     drawn = [draw_scan(seed) for seed in seeds]
     assert drawn[0] == draw_scan(seeds[0])
-    for spec, wishes in drawn:
+    for seed, (spec, wishes) in zip(seeds, drawn, strict=True):
         assert 16 <= spec.person.bmi <= 40
         assert 1 <= spec.ct.slice_mm <= 5
         assert 5 <= spec.pet.fwhm_mm <= 8
         assert max(map(abs, spec.motion.shift_mm)) <= 6
         assert all(0.02 <= one.volume_ml <= 20 for one in wishes)
+        assert 0.8 <= spec.ct.pixel_mm <= 1.5
+        size = spec.ct.matrix[0] * spec.ct.matrix[1] * (spec.z_range_mm[1] - spec.z_range_mm[0]) / spec.ct.slice_mm
+        assert size < 8e7  # time and memory
+        if spec.limb_motion is not None:
+            person = Person.make(spec.person, seed)
+            turn = np.deg2rad(np.linalg.norm(spec.limb_motion.rotation_deg))
+            assert 5 <= turn * lever_of(spec.limb_motion.limb, person.limbs, person.build.scale) <= 20
+    every = [one for _, wishes in drawn for one in wishes]
+    assert {"head", "neck"} <= {one.region for one in every}
+    assert {"fingertip", "tendon", "carpal_tunnel"} <= {one.site for one in every}
+    assert {"bone", "skin"} <= {one.touches for one in every}
+    assert any(one.count > 1 and one.region in ("fingers", "elbow") for one in every)
+    assert any(spec.limb_motion for spec, _ in drawn)
+    assert min(spec.ct.slice_mm for spec, _ in drawn) == 1.0
     assert {one.concordance for _, wishes in drawn for one in wishes} == {"CT+PET+", "CT+PET-", "CT-PET+"}
     assert {spec.person.arms for spec, _ in drawn} == {"down", "up", "belly"}

@@ -5,8 +5,8 @@ import pytest
 from scipy.special import erf
 
 from calciflow.phantom.canvas import Canvas
+from calciflow.phantom.movement import Movement, Rigid
 from calciflow.phantom.physics import (
-    Rigid,
     add_ct_noise,
     add_pet_noise,
     blur_ct,
@@ -81,9 +81,9 @@ def test_a_point_moves_where_the_matrix_says(motion):
     canvas.paint(Ellipsoid(where, np.full(3, 7.0)), None, 10.0)
     rigid = Rigid.of(motion, (0.0, 0.0, 0.0))
     new = pet_grid(CT, PET)
-    moved = pet_ideal(canvas.suv, CT, new, PET, rigid)
+    moved = pet_ideal(canvas.suv, CT, new, PET, Movement(CT, rigid.matrix()))
     np.testing.assert_allclose(centroid(moved, new), (rigid.matrix() @ [*where, 1.0])[:3], atol=0.15)
-    still = pet_ideal(canvas.suv, CT, new, PET, None)
+    still = pet_ideal(canvas.suv, CT, new, PET, Movement(CT, np.eye(4)))
     assert moved.sum(dtype=float) == pytest.approx(still.sum(dtype=float), rel=0.01)
 
 

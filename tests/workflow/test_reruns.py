@@ -7,6 +7,7 @@ import ast
 import os
 import shutil
 
+import pandas as pd
 import pytest
 
 from calciflow.config_file import all_keys
@@ -14,7 +15,8 @@ from calciflow.config_file import all_keys
 pytestmark = pytest.mark.xdist_group("study")
 
 COHORT = {"cohort": 1, "report": 1}
-AFTER_LESIONS = {"compartments": 2, "scores": 2, "qc": 2, **COHORT}
+AFTER_REVIEW = {"review": 2, "scores": 2, "qc": 2, **COHORT}
+AFTER_LESIONS = {"compartments": 2, **AFTER_REVIEW}
 DOWNSTREAM = {
     "convert": {"convert": 4, "suv": 2, "tissues": 2, "register": 2, "lesions": 2, **AFTER_LESIONS},
     "suv": {"suv": 2, "register": 2, "lesions": 2, **AFTER_LESIONS},
@@ -22,6 +24,7 @@ DOWNSTREAM = {
     "register": {"register": 2, "lesions": 2, **AFTER_LESIONS},
     "lesions": {"lesions": 2, **AFTER_LESIONS},
     "compartments": AFTER_LESIONS,
+    "review": AFTER_REVIEW,
     "scores": {"scores": 2, "qc": 2, **COHORT},
     "qc": {"qc": 2, "report": 1},
     "cohort": COHORT,
@@ -84,7 +87,9 @@ def test_comments_and_docstrings_rerun_nothing(study):
     assert study.planned() == {}
 
 
-@pytest.mark.parametrize("rule", ["tissues", "register", "lesions", "compartments", "scores", "qc", "cohort", "report"])
+@pytest.mark.parametrize(
+    "rule", ["tissues", "register", "lesions", "compartments", "review", "scores", "qc", "cohort", "report"]
+)
 def test_code_reruns_its_rule_and_what_follows(study, rule):
     with open(study.code / "scripts" / "calciflow" / f"{rule}.py", "a") as handle:
         handle.write("\nANOTHER_CONSTANT = 1\n")
@@ -163,3 +168,61 @@ def test_files_added_to_a_source_are_seen_after_refresh(study):
 def test_results_without_snakemakes_memory_are_noticed(study):
     shutil.rmtree(study.folder / ".snakemake")
     assert "put the .snakemake folder of the run that made them beside them" in study.run("--dry-run")
+
+
+ONE_REVIEW = {"review": 1, "scores": 1, "qc": 1, **COHORT}
+HEAD = "lesion_uid\taction\tvalue\treader\treason\n"
+
+
+def test_an_edit_reruns_what_follows_from_it(study):
+    """Added, changed, removed; and the lesions that it names carry who said so."""
+    before = study.path("sub-01_ses-01", "lesions.tsv").read_bytes()
+    machine = pd.read_csv(study.path("sub-01_ses-01", "lesions.tsv"), sep="\t", keep_default_na=False)
+    first, second = machine["lesion_uid"][:2]
+    sheet = study.folder / "edits" / "sub-01_ses-01_lesions.tsv"
+    sheet.parent.mkdir()
+    sheet.write_text(HEAD + f"{first}\treject\tn/a\tAB\ta vessel\n")
+    assert study.planned() == ONE_REVIEW
+    assert study.finished() == ONE_REVIEW
+    table = pd.read_csv(study.path("sub-01_ses-01", "lesions.tsv"), sep="\t", keep_default_na=False)
+    assert list(table["lesion_uid"]) == list(machine["lesion_uid"][1:])
+    cohort = (study.folder / "results" / "cohort" / "lesions.tsv").read_text()
+    assert first not in cohort
+    for page in (study.path("sub-01_ses-01", "qc.html"), study.folder / "results" / "report.html"):
+        assert "a vessel" in page.read_text()
+    assert study.planned() == {}
+
+    sheet.write_text(HEAD + f"{second}\tcompartment\tother\tAB\tin a scar\n")
+    assert study.finished() == ONE_REVIEW
+    table = pd.read_csv(study.path("sub-01_ses-01", "lesions.tsv"), sep="\t", keep_default_na=False)
+    assert list(table["lesion_uid"]) == list(machine["lesion_uid"])
+    assert table.loc[1, ["compartment", "review", "reader"]].tolist() == ["other", "changed", "AB"]
+
+    sheet.unlink()
+    assert study.finished() == ONE_REVIEW
+    assert study.path("sub-01_ses-01", "lesions.tsv").read_bytes() == before
+    assert study.planned() == {}
+
+
+def test_a_corrected_mask_reruns_what_follows_from_it(study):
+    mask = study.folder / "edits" / "sub-02_ses-01_desc-lesions_dseg.nii.gz"
+    mask.parent.mkdir()
+    shutil.copy(study.path("sub-02_ses-01", "space-ct_desc-lesions_dseg.nii.gz"), mask)
+    assert study.finished() == ONE_REVIEW
+    mask.unlink()
+    assert study.planned() == ONE_REVIEW
+
+
+def test_a_mistake_in_an_edit_stops_its_scan_alone(study):
+    folder = study.folder / "edits"
+    folder.mkdir()
+    (folder / "sub-01_ses-01_lesions.tsv").write_text(HEAD + "lesion 1\treject\tn/a\tAB\ta vessel\n")
+    (folder / "sub-1_ses-01_lesions.tsv").write_text(HEAD)
+    second = pd.read_csv(study.path("sub-02_ses-01", "lesions.tsv"), sep="\t", keep_default_na=False)
+    uid = second["lesion_uid"][0]
+    (folder / "sub-02_ses-01_lesions.tsv").write_text(HEAD + f"{uid}\treject\tn/a\tAB\ta vessel\n")
+    text = study.run(check=False)
+    assert "exit status 1" in text
+    assert "edits/sub-01_ses-01_lesions.tsv, row 2, column `lesion_uid`: `lesion 1` is no lesion_uid" in text
+    assert "edits/sub-1_ses-01_lesions.tsv belongs to no scan" in text
+    assert uid not in study.path("sub-02_ses-01", "lesions.tsv").read_text(), "the other scan went on"

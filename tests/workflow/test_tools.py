@@ -67,7 +67,7 @@ def test_one_scan_alone(study):
     study.path("sub-01_ses-01", "lesions.tsv").unlink()
     study.path("sub-02_ses-01", "lesions.tsv").unlink()
     done = study.finished("--scan", "sub-02/ses-01")
-    assert done == {"compartments": 1, "scores": 1, "qc": 1}
+    assert done == {"review": 1, "scores": 1, "qc": 1}
 
 
 def test_faults_of_sheets_stop_the_run_before_it_starts(study):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from calciflow.benchmark.figures import measures_figure, sensitivity_figure
+from calciflow.benchmark.figures import confusion_figure, measures_figure, sensitivity_figure
 from calciflow.benchmark.reading import compare_scan
 from calciflow.benchmark.study import SESSION, make_study
 from calciflow.benchmark.tables import COLUMNS, confusion, markdown, summary
@@ -48,7 +48,10 @@ def write_results(study: Path, people: list[str], out: Path) -> None:
             ("region", "found_region"),
         ):
             table = confusion(deposits, true, found)
-            write_table(out / f"confusion_{found.removeprefix('found_')}.tsv", table, list(table.columns))
+            name = found.removeprefix("found_")
+            write_table(out / f"confusion_{name}.tsv", table, list(table.columns))
+            if len(table):
+                confusion_figure(table, out / f"confusion_{name}.svg")
     sensitivity_figure(rows, out / "sensitivity.svg")
     measures_figure(deposits, out / "measures.svg")
 

@@ -2,18 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from calciflow.labels import TISSUES
+from calciflow.labels import COMPARTMENTS, TISSUES, region_label
 
 Points = NDArray[np.float64]
 
 TOLERANCE_MM = 4.0
 """A lesion finds a deposit if the nearest points of both lie within this: about a PET voxel. Ours."""
+
+SMALL_PARTS = ("hand", "fingers", "foot", "toes")
 
 BANDS_ML = (0.0, 0.1, 0.3, 1.0, np.inf)
 """Borders of the size bands, ml."""
@@ -100,23 +103,45 @@ def compare_deposits(truth: pd.DataFrame, lesions: pd.DataFrame, matches: Matche
         }
         if out["pairing"] == "single":
             lesion = by_id[found[0]]
-            out |= {f"found_{name}": lesion[name] for name in ("concordance", "compartment", "region", "side")}
+            for name in ("concordance", "compartment", "region", "side", "pet_status"):
+                out[f"found_{name}"] = lesion[name]
+            out["brier"] = brier(lesion, str(row["compartment"]))
             for name in ("ct_volume_ml", "hydroxyapatite_mg", "hu_max", "suv_max", "suv_peak"):
                 out[f"found_{name}"] = lesion[name]
         rows.append(out)
     return pd.DataFrame(rows)
 
 
+def brier(lesion: Mapping[Any, Any], true: str) -> float | None:
+    """Brier score of a lesion's compartment probabilities (0 is faultless, 2 the worst); None where they are not given.
+
+    The sum over all classes of (p - truth)^2: Brier 1950, doi 10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2.
+    """
+    given = {name: lesion.get(f"p_{name}") for name in COMPARTMENTS}
+    if any(value is None or pd.isna(value) for value in given.values()):
+        return None
+    return float(sum((float(value or 0) - (name == true)) ** 2 for name, value in given.items()))
+
+
 def false_positives(
-    lesions: pd.DataFrame, matches: Matches, points: Mapping[int, Points], tissue_at: Mapping[int, str]
+    lesions: pd.DataFrame,
+    matches: Matches,
+    points: Mapping[int, Points],
+    tissue_at: Mapping[int, str],
+    cause_at: Mapping[int, str] | None = None,
 ) -> pd.DataFrame:
-    """Lesions without a deposit; ``true_tissue`` is the tissue that most of each really is."""
+    """Lesions without a deposit; ``true_tissue`` is what most of each really is, ``cause`` why it was found."""
+    causes = cause_at or {}
     rows = [
-        {**row, "true_tissue": tissue_at.get(int(row["lesion_id"]), "outside")}
+        {
+            **row,
+            "true_tissue": tissue_at.get(int(row["lesion_id"]), "outside"),
+            "cause": causes.get(int(row["lesion_id"]), "unknown"),
+        }
         for row in lesions.to_dict("records")
         if int(row["lesion_id"]) in points and not matches.deposits_of(int(row["lesion_id"]))
     ]
-    return pd.DataFrame(rows, columns=[*lesions.columns, "true_tissue"])
+    return pd.DataFrame(rows, columns=[*lesions.columns, "true_tissue", "cause"])
 
 
 def dice(truth: NDArray[np.bool_], found: NDArray[np.bool_]) -> float:
@@ -125,11 +150,21 @@ def dice(truth: NDArray[np.bool_], found: NDArray[np.bool_]) -> float:
     return float("nan") if total == 0 else 2 * int((truth & found).sum()) / total
 
 
-def tissue_dice(truth: NDArray[np.uint8], found: NDArray[np.uint8]) -> dict[str, float]:
-    """Dice of the body as a whole, bone, muscle and subcutaneous fat, from label maps on one grid."""
+def tissue_dice(
+    truth: NDArray[np.uint8], found: NDArray[np.uint8], regions: NDArray[np.uint8] | None = None
+) -> dict[str, float]:
+    """Dice of the body as a whole, bone, muscle and subcutaneous fat, from label maps on one grid.
+
+    With the truth's ``regions`` also that of bone in hands and feet, and elsewhere.
+    """
     out = {"body": dice(truth > 0, found > 0)}
     for word in ("bone", "muscle", "subcutaneous_fat"):
         out[word] = dice(truth == TISSUES[word], found == TISSUES[word])
+    if regions is not None:
+        small = np.isin(regions, [region_label(r, s) for r in SMALL_PARTS for s in ("left", "right")])
+        one, other = truth == TISSUES["bone"], found == TISSUES["bone"]
+        out["bone_hands_feet"] = dice(one & small, other & small)
+        out["bone_elsewhere"] = dice(one & ~small, other & ~small)
     return out
 
 

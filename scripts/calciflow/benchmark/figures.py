@@ -55,3 +55,26 @@ def measures_figure(deposits: pd.DataFrame, path: Path) -> None:
             ends = [float(min(x[keep].min(), y[keep].min())), float(max(x[keep].max(), y[keep].max()))]
             axes.plot(ends, ends, color="0.6", linewidth=0.8)
     _save(figure, path)
+
+
+def confusion_figure(table: pd.DataFrame, path: Path) -> None:
+    """A confusion matrix: truth by rows, result by columns, counts as numbers and each row's shares as shades.
+
+    Parameters
+    ----------
+    table
+        First column the true words, one further column a found word.
+    """
+    name = str(table.columns[0])
+    true, found = table[name].astype(str).tolist(), [str(word) for word in table.columns[1:]]
+    counts = table[table.columns[1:]].to_numpy(float)
+    figure = Figure(figsize=(1.8 + 0.55 * len(found), 1.6 + 0.35 * len(true)), layout="constrained")
+    axes = figure.subplots()
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1.2, aspect="auto")
+    for row, column in np.argwhere(counts > 0):
+        axes.text(column, row, f"{counts[row, column]:.0f}", ha="center", va="center", fontsize=8)
+    axes.set_xticks(range(len(found)), found, rotation=60, ha="right", fontsize=8)
+    axes.set_yticks(range(len(true)), true, fontsize=8)
+    axes.set(xlabel="found", ylabel="true", title=name.removeprefix("true_").replace("_", " "))
+    _save(figure, path)

@@ -1,21 +1,37 @@
-"""Random people and scanners: a ``dev`` split to look at; the seeds of the ``test`` split are used for nothing else."""
+"""Random people, scanners and deposits: a ``dev`` split to look at; ``test`` seeds are used for nothing else."""
 
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 import numpy as np
 
-from calciflow.labels import AXIAL_REGIONS, REGIONS
+from calciflow.benchmark.compare import SMALL_PARTS
+from calciflow.labels import AXIAL_REGIONS
 from calciflow.phantom.deposits import draw_volume
 from calciflow.phantom.model import Person
-from calciflow.phantom.spec import CtSpec, DepositSpec, Form, Motion, PersonSpec, PetSpec, ScanSpec
+from calciflow.phantom.movement import lever_of
+from calciflow.phantom.spec import (
+    LIMBS,
+    Contact,
+    CtSpec,
+    DepositSpec,
+    Form,
+    LimbMotion,
+    Motion,
+    PersonSpec,
+    PetSpec,
+    ScanSpec,
+    Site,
+    replace,
+)
 
 FIRST_SEED = {"dev": 10_000, "test": 70_000}
 """Seeds of a split start here; the demo and the tests use seeds below 10,000."""
 
 MOST_SCANS = 1000
-SMALL_PARTS = ("hand", "fingers", "foot", "toes")
+_MOST_VOXELS = 45_000_000
+"""Voxels of a CT: keeps twenty scans within forty minutes on two cores."""
 
-_REGIONS = [r for r in REGIONS if r not in ("head", "neck")]
 _FORMS: dict[str, tuple[Form, ...]] = {
     "subcutaneous": ("nodule", "nodule", "sheet"),
     "muscle": ("streak", "nodule"),
@@ -40,34 +56,127 @@ def seeds_of(split: str, count: int) -> list[int]:
     return [FIRST_SEED[split] + number for number in range(count)]
 
 
-def _one_of(rng: np.random.Generator, options: tuple[str, ...], chances: tuple[float, ...] | None = None) -> str:
+def _one_of(rng: np.random.Generator, options: Sequence[str], chances: Sequence[float] | None = None) -> str:
     return options[int(rng.choice(len(options), p=chances))]
 
 
-def _deposit(rng: np.random.Generator) -> DepositSpec:
-    region = str(rng.choice(_REGIONS))
-    if rng.uniform() < 0.3:  # hands and feet carry more of them than their share of regions
-        region = _one_of(rng, SMALL_PARTS)
+def _heights(person: Person) -> dict[tuple[str, str], float]:
+    """Height (mm) of the middle of each region and side."""
+    s = person.build.scale
+    trunk = {"head": 1590, "neck": 1470, "chest": 1310, "abdomen": 1100, "pelvis": 910}
+    out = {(region, side): z * s for region, z in trunk.items() for side in ("left", "right")}
+    for item in person.limbs:
+        joints = {
+            "shoulder": item.shoulder, "upper_arm": (item.shoulder + item.elbow) / 2, "elbow": item.elbow,
+            "forearm": (item.elbow + item.wrist) / 2, "hand": (item.wrist + item.knuckles) / 2,
+            "fingers": item.knuckles + 0.5 * (item.knuckles - item.wrist), "thigh": (item.hip + item.knee) / 2,
+            "knee": item.knee, "lower_leg": (item.knee + item.ankle) / 2, "foot": item.ankle, "toes": item.toes,
+        }  # fmt: skip
+        out |= {(region, item.side): float(point[2]) for region, point in joints.items()}
+    return out
+
+
+def _deposit(rng: np.random.Generator, seen: Sequence[tuple[str, str]]) -> DepositSpec:
+    """A deposit in one of the regions and sides that are in view."""
+    regions = sorted({region for region, _ in seen})
+    region = _one_of(rng, regions)
+    small_seen = [word for word in SMALL_PARTS if word in regions]
+    if small_seen and rng.uniform() < 0.3:  # hands and feet carry more of them than their share of regions
+        region = _one_of(rng, small_seen)
+    side = _one_of(rng, [one for word, one in seen if word == region])
     small = region in SMALL_PARTS
     compartment = _one_of(
         rng, ("subcutaneous", "muscle", "fascia", "skin", "periarticular"), (0.45, 0.25, 0.12, 0.06, 0.12)
     )
     if small or (compartment == "periarticular" and region in AXIAL_REGIONS[:4]):
         compartment = "subcutaneous" if (small and rng.uniform() < 0.8) or not small else "periarticular"
+    if region == "head":
+        compartment = "subcutaneous"  # the scalp and face; the skull leaves little room for more
     form = _FORMS[compartment][int(rng.integers(len(_FORMS[compartment])))]
+    site: Site = ""
+    where = rng.uniform()
+    if region == "fingers" and where < 0.6:
+        site, compartment = "fingertip", "subcutaneous"
+    elif region == "hand" and where < 0.35:
+        site, compartment = ("tendon", "muscle") if where < 0.2 else ("carpal_tunnel", "muscle")
+    elif region in ("foot", "knee", "elbow") and where < 0.12:
+        site, compartment, form = "tendon", "muscle", "streak"
+    touches: Contact = ""
+    contact = rng.uniform()
+    if not site and contact < 0.08:
+        touches = "bone"
+    elif contact < 0.16 and compartment in ("subcutaneous", "skin"):
+        touches = "skin"
+    if touches == "bone" and not small and compartment == "subcutaneous":
+        compartment = "periarticular" if region not in AXIAL_REGIONS[:4] else "muscle"
+    cluster = 1
+    if (region in ("fingers", "elbow") and compartment == "subcutaneous" and rng.uniform() < 0.35) or (
+        rng.uniform() < 0.03
+    ):
+        cluster = int(rng.integers(2, 6))
+        form = "nodule"
     median = 0.08 if small or compartment == "skin" else 0.5
-    side: Literal["left", "right"] = "left" if rng.uniform() < 0.5 else "right"
     return DepositSpec(
         region=region,
-        side=side,
+        side="left" if side == "left" else "right",
         compartment=compartment,
         concordance=_one_of(rng, ("CT+PET+", "CT+PET-", "CT-PET+"), (0.55, 0.25, 0.2)),
         form="nodule" if small else form,
         volume_ml=draw_volume(rng, median, 1.0, 0.02, 20.0),
         hu=float(np.clip(np.exp(rng.normal(np.log(450), 0.5)), 150, 1200)),
         suv=float(np.clip(np.exp(rng.normal(np.log(6.0), 0.6)), 1.0, 20)),
-        bone_gap_mm=float(rng.uniform(1.0, 4.0)),
+        count=cluster,
+        bone_gap_mm=0.0 if touches == "bone" else float(rng.uniform(1.0, 4.0)),
+        site=site,
+        touches=touches,
     )
+
+
+def _limb_motion(rng: np.random.Generator, person: Person, seen: Collection[tuple[str, str]]) -> LimbMotion | None:
+    """In two scans of five a limb in view or the head turns, so far that its end moves 5 to 20 mm."""
+    ends = {"head": "head", "arm": "hand", "forearm": "hand", "leg": "foot", "lower_leg": "foot"}
+    limbs = [limb for limb in LIMBS if (ends[limb.split()[-1]], "left" if limb == "head" else limb.split()[0]) in seen]
+    moved = rng.uniform() < 0.4
+    reach, axis = float(rng.uniform(5, 20)), rng.normal(0, 1, 3)
+    if not moved or not limbs:
+        return None
+    limb = _one_of(rng, limbs)
+    lever = lever_of(limb, person.limbs, person.build.scale)
+    x, y, z = np.rad2deg(reach / lever) * axis / np.linalg.norm(axis)
+    return LimbMotion(limb, (float(x), float(y), float(z)))
+
+
+def _view(person: Person, rng: np.random.Generator) -> tuple[float, float, CtSpec, tuple[float, float]]:
+    """Field of view: z from, z to, the CT's geometry, and the middle in x and y.
+
+    Three scans of five are head to toe or from mid-thigh up, as most centres scan. The others are pieces in thinner
+    slices. What the grid may hold is limited, so finer voxels go with less of the body.
+    """
+    low, high = person.bounds()
+    bottom, top = float(low[2]) - 12, float(high[2]) + 12
+    whole, from_thigh = rng.uniform() < 0.6, rng.uniform() < 0.35
+    thick = float(rng.choice([3.0, 3.27, 4.0, 5.0], p=[0.35, 0.25, 0.2, 0.2]))
+    thin = float(rng.choice([1.0, 1.25, 1.5, 2.0, 2.5, 3.0], p=[0.2, 0.15, 0.2, 0.2, 0.15, 0.1]))
+    pixel, place = float(rng.uniform(0.8, 1.5)), float(rng.uniform())
+    slice_mm = thick if whole else thin
+    if whole:
+        if from_thigh:
+            bottom = 0.28 * person.spec.height_m * 1000
+    else:
+        # a piece of a third of a metre to a metre
+        length = float(np.clip(slice_mm * 330, 330, 0.6 * (top - bottom)))
+        bottom += place * (top - bottom - length)
+        top = bottom + length
+    boxes = [part.skin.bounds() for group in person.groups for part in group.parts]
+    boxes = [(a, b) for a, b in boxes if a[2] < top and b[2] > bottom]
+    left = np.min([a for a, _ in boxes], axis=0)
+    right = np.max([b for _, b in boxes], axis=0)
+    wide, deep = float(right[0] - left[0]) + 16, float(right[1] - left[1]) + 55  # the couch needs 35 mm below the body
+    area = _MOST_VOXELS * slice_mm / (top - bottom)
+    pixel = round(min(max(pixel, float(np.sqrt(wide * deep / area))), 1.5), 3)
+    matrix = (int(np.ceil(wide / pixel / 2)) * 2, int(np.ceil(deep / pixel / 2)) * 2)
+    middle = (float(left[0] + right[0]) / 2, float(left[1] - 30 + right[1]) / 2)
+    return bottom, top, CtSpec(pixel_mm=pixel, matrix=matrix, slice_mm=slice_mm), middle
 
 
 def draw_scan(seed: int) -> tuple[ScanSpec, list[DepositSpec]]:
@@ -77,17 +186,12 @@ def draw_scan(seed: int) -> tuple[ScanSpec, list[DepositSpec]]:
     arms: Literal["down", "up", "belly"] = ("down", "up", "belly")[int(rng.choice(3, p=(0.5, 0.25, 0.25)))]
     height = float(np.clip(rng.normal(1.62 if sex == "F" else 1.75, 0.07), 1.45, 1.95))
     bmi = float(np.clip(np.exp(rng.normal(np.log(25), 0.22)), 16, 40))
-    person = PersonSpec(round(height, 2), round(bmi, 1), sex, int(rng.integers(25, 80)), arms)
-    low, high = Person.make(person, seed).bounds()
-    columns = 256 if rng.uniform() < 0.7 else 320
-    pixel = float(np.ceil((high[0] - low[0] + 16) / columns * 20) / 20)
-    slice_mm = float(rng.choice([1.5, 2.0, 3.0, 3.5, 4.0, 5.0], p=[0.1, 0.15, 0.25, 0.2, 0.15, 0.15]))
-    voxel = float(rng.choice([2.5, 3.0, 4.0, 5.3]))
-    cropped = rng.uniform() < 0.25  # from mid-thigh up, as most centres scan
-    ct = CtSpec(
-        pixel_mm=pixel,
-        matrix=(columns, int(np.ceil(columns * 0.75 / 2)) * 2),
-        slice_mm=slice_mm,
+    spec = PersonSpec(round(height, 2), round(bmi, 1), sex, int(rng.integers(25, 80)), arms)
+    person = Person.make(spec, seed)
+    bottom, top, ct, middle = _view(person, rng)
+    voxel = float(rng.choice([2.0, 2.5, 3.0, 4.0, 5.3]))
+    ct = replace(
+        ct,
         kernel_fwhm_mm=float(rng.uniform(1.3, 2.2)),
         kvp=int(rng.choice([80, 100, 120, 140], p=[0.05, 0.25, 0.6, 0.1])),
         noise_hu=float(rng.uniform(8, 22)),
@@ -95,7 +199,7 @@ def draw_scan(seed: int) -> tuple[ScanSpec, list[DepositSpec]]:
     )
     pet = PetSpec(
         pixel_mm=voxel,
-        slice_mm=max(voxel if voxel < 5 else 3.3, 2.5),
+        slice_mm=voxel if voxel < 5 else 3.3,
         fwhm_mm=float(rng.uniform(5, 8)),
         noise=float(rng.uniform(0.06, 0.16)),
         noise_fwhm_mm=float(rng.uniform(4.5, 6.5)),
@@ -106,12 +210,15 @@ def draw_scan(seed: int) -> tuple[ScanSpec, list[DepositSpec]]:
     motion = Motion(
         (float(shift[0]), float(shift[1]), float(shift[2])), (float(turn[0]), float(turn[1]), float(turn[2]))
     )
-    spec = ScanSpec(
+    seen = [place for place, z in _heights(person).items() if bottom + 15 < z < top - 15]
+    scan = ScanSpec(
         name=f"Bench{seed}",
-        person=person,
+        person=spec,
         ct=ct,
         pet=pet,
         motion=motion,
-        z_range_mm=(0.28 * height * 1000, high[2] + 12) if cropped else None,
+        limb_motion=_limb_motion(rng, person, seen),
+        z_range_mm=(bottom, top),
+        centre_xy_mm=middle,
     )
-    return spec, [_deposit(rng) for _ in range(int(rng.integers(8, 26)))]
+    return scan, [_deposit(rng, seen) for _ in range(int(rng.integers(8, 26)))]

@@ -6,13 +6,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from calciflow.benchmark.split import SMALL_PARTS
-from calciflow.labels import COMPARTMENTS, CONCORDANCES
+from calciflow.benchmark.compare import SMALL_PARTS
+from calciflow.benchmark.reading import LIMB_LABELS
+from calciflow.labels import AXIAL_REGIONS, COMPARTMENTS, CONCORDANCES
 from calciflow.stats.clustered import cluster_bootstrap
 
 COLUMNS = ("quantity", "subset", "n", "people", "estimate", "ci_low", "ci_high")
 _BANDS = ("under 0.1 ml", "0.1 to 0.3 ml", "0.3 to 1 ml", "1 ml and more")
 _NEAR_BONE_MM = 5.0
+_SWALLOWED_ML = 0.1
+_LABELS = {"concordance": "visible_class", "compartment": "compartment", "region": "region"}
+_WORDS = {
+    "residual_p95": "residual, 95th percentile", "moved_motion": "limb that moved alone: motion",
+    "moved_residual": "limb that moved alone: residual",
+} | {f"residual_{name.replace(' ', '_')}": f"residual, {name}" for name in LIMB_LABELS}  # fmt: skip
 _ERRORS = (
     ("volume error", "%", "found_ct_volume_ml", "volume_ml", "CT+"),
     ("mass error", "%", "found_hydroxyapatite_mg", "mass_mg", "CT+"),
@@ -76,8 +83,89 @@ def _errors(deposits: pd.DataFrame) -> list[dict[str, Any]]:
         away = pd.to_numeric(part[found]) - pd.to_numeric(part[true])
         if unit == "%":
             away = 100 * away / pd.to_numeric(part[true])
+        if name == "volume error":
+            ml, thick = part["volume_ml"].astype(float), _column(part, "slice_mm").astype(float)
+            for subset, keep in (
+                ("0.1 ml and more, slices up to 3.3 mm", (ml >= 0.1) & (thick <= 3.3)),
+                ("0.5 ml and more, slices over 3.3 mm", (ml >= 0.5) & (thick > 3.3)),
+            ):
+                rows.append(
+                    summary_row(
+                        name, f"median size, %, {subset}", away[keep].abs(), part["participant_id"][keep], np.median
+                    )
+                )
         rows.append(summary_row(name, f"median, {unit}", away, part["participant_id"], np.median))
         rows.append(summary_row(name, f"median size, {unit}", away.abs(), part["participant_id"], np.median))
+    return rows
+
+
+def _column(table: pd.DataFrame, name: str) -> "pd.Series[Any]":
+    """A column, or missing values where an older truth has none."""
+    return table[name] if name in table else pd.Series(np.nan, index=table.index)
+
+
+def _pairing(deposits: pd.DataFrame) -> list[dict[str, Any]]:
+    """Of the deposits that were found: how many as one lesion of their own, merged with another, or in pieces."""
+    found = deposits[deposits["visible_class"].notna() & deposits["detected"].astype(bool)]
+    return [
+        summary_row("found as", word, found["pairing"] == kind, found["participant_id"])
+        for word, kind in (("one lesion of its own", "single"), ("merged with another", "merged"), ("split", "split"))
+    ]
+
+
+def _bone_rows(deposits: pd.DataFrame, scans: pd.DataFrame) -> list[dict[str, Any]]:
+    """Deposits taken for bone, and bone that looks like a deposit."""
+    shown = deposits[deposits["visible_class"].astype(str).str.startswith("CT+")]
+    large = shown[shown["volume_ml"].astype(float) >= _SWALLOWED_ML]
+    swallowed = large["taken_for"] == "bone"
+    per_scan = scans["participant_id"].map(swallowed.groupby(large["participant_id"]).sum()).fillna(0)
+    return [
+        summary_row("taken for bone", "CT deposits of 0.1 ml and more, share", swallowed, large["participant_id"]),
+        summary_row("taken for bone", "CT deposits of 0.1 ml and more, a scan", per_scan, scans["participant_id"]),
+        summary_row(
+            "bone fragments like a deposit", "a scan", _column(scans, "bone_fragments"), scans["participant_id"]
+        ),
+    ]
+
+
+def _labels(single: pd.DataFrame) -> list[dict[str, Any]]:
+    """Class, compartment, region and side of deposits that were found as one lesion of their own."""
+    people = single["participant_id"]
+
+    def row(
+        quantity: str, subset: str, right: "pd.Series[Any]", keep: "pd.Series[bool] | None" = None
+    ) -> dict[str, Any]:
+        mask = pd.Series(True, index=single.index) if keep is None else keep
+        return summary_row(quantity, subset, right[mask], people[mask])
+
+    same = {name: single[f"found_{name}"] == single[true] for name, true in _LABELS.items()}
+    small = single["region"].isin(SMALL_PARTS)
+    told = _column(single, "found_pet_status") != "indeterminate"
+    midline = single["region"].isin(AXIAL_REGIONS) & (single["found_side"] == "midline")
+    placed = same["region"] & ((single["found_side"] == single["side"]) | midline)
+    rows = [
+        row("right class", "found alone", same["concordance"]),
+        row("right class", "uptake determinate", same["concordance"], told),
+        row("right compartment", "found alone", same["compartment"]),
+    ]
+    if "neighbours" in single:
+        beside = single["neighbours"].fillna("").astype(str)
+        clear = beside.isin(("", "n/a"))
+        either = same["compartment"] | pd.Series(
+            [str(one) in text.split(",") for one, text in zip(single["found_compartment"], beside, strict=True)],
+            index=single.index,
+        )
+        rows += [
+            row("right compartment", "2 mm and more from another", same["compartment"], clear),
+            row("right compartment", "the same, hands and feet", same["compartment"], clear & small),
+            row("right compartment", "own, or a neighbour within 2 mm", either),
+        ]
+    rows += [
+        row("compartment Brier score", "0 best, 2 worst", _column(single, "brier")),
+        row("right region", "found alone", same["region"]),
+        row("right region and side", "found alone", placed),
+        row("right region and side", "hands and feet", placed, small),
+    ]
     return rows
 
 
@@ -94,24 +182,26 @@ def summary(deposits: pd.DataFrame, false: pd.DataFrame, scans: pd.DataFrame) ->
     people = scans["participant_id"]
     rows = _sensitivity(deposits)
     rows.append(summary_row("false positives a scan", "all", scans["false_positives"], people))
-    for column, title in (("concordance", "class"), ("true_tissue", "really in"), ("region", "region")):
+    for column, title in (
+        ("cause", "cause"),
+        ("concordance", "class"),
+        ("true_tissue", "really in"),
+        ("region", "region"),
+    ):
         for word in sorted(false[column].astype(str).unique()):
             here = false[false[column].astype(str) == word].groupby("participant_id").size()
             counts = people.map(here).fillna(0)
             rows.append(summary_row("false positives a scan", f"{title} {word}", counts, people))
     rows += _errors(deposits)
+    rows += _bone_rows(deposits, scans) + _pairing(deposits)
     if "found_concordance" in deposits:
-        single = deposits[(deposits["pairing"] == "single") & deposits["visible_class"].notna()]
-        for name, found, true in (
-            ("right class", "found_concordance", "visible_class"),
-            ("right compartment", "found_compartment", "compartment"),
-            ("right region", "found_region", "region"),
-        ):
-            rows.append(summary_row(name, "found alone", single[found] == single[true], single["participant_id"]))
-    for word in ("body", "bone", "muscle", "subcutaneous_fat"):
-        rows.append(summary_row("Dice", word, scans[f"dice_{word}"], people))
-    for name in ("motion_mm", "residual_mm", "residual_p95_mm"):
-        rows.append(summary_row("PET to CT, mm", name.removesuffix("_mm"), scans[name], people))
+        rows += _labels(deposits[(deposits["pairing"] == "single") & deposits["visible_class"].notna()])
+    for word in ("body", "bone", "bone_hands_feet", "bone_elsewhere", "muscle", "subcutaneous_fat"):
+        rows.append(summary_row("Dice", word.replace("_", " "), _column(scans, f"dice_{word}"), people))
+    parts = ["motion", "residual", "residual_p95", "moved_motion", "moved_residual"]
+    parts += [f"residual_{name.replace(' ', '_')}" for name in LIMB_LABELS]
+    for name in parts:
+        rows.append(summary_row("PET to CT, mm", _WORDS.get(name, name), _column(scans, f"{name}_mm"), people))
     for name in ("ct", "pet", "petct"):
         away = scans[f"score_{name}"].astype(float) - scans[f"score_true_{name}"].astype(float)
         rows.append(summary_row("total score error", f"{name}, mean", away, people))

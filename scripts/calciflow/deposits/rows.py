@@ -121,7 +121,8 @@ def lesion_rows(
             if lesion.deposit is None:
                 values = facts.scene.suv.array[tuple(lesion.voxels.T)]
                 top = facts.scene.suv.world(lesion.voxels[[int(np.argmax(values))]])
-                uid = ("", "pet", facts.mapping.pet_to_ct(top)[0])
+                # In the PET's own space: another registration leaves the lesion its name.
+                uid = ("", "pet", top[0])
         mask, box = (lesion.ct_mask, lesion.ct_box) if lesion.ct_mask is not None else (lesion.pet_mask, lesion.pet_box)
         if mask is not None and box is not None and mask.any():
             row["distance_to_bone_mm"] = to_bone.nearest(mask, box)

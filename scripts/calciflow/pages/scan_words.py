@@ -22,6 +22,7 @@ STAGE_WORDS = {
     "registration": "Registration",
     "anatomy": "Anatomy",
     "findings": "Lesions",
+    "review": "Review",
 }
 
 WELL_IMAGED = 0.95

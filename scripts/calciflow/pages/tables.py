@@ -46,6 +46,13 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "structure": ("Structure", ""),
     "flags": ("Flags", ""),
     "reason": ("Why this compartment", ""),
+    "review": ("Review", ""),
+    "reader": ("Reader", ""),
+    "edit": ("Reader's change", ""),
+    "edit_reason": ("Reader's reason", ""),
+    "action": ("Edit", ""),
+    "value": ("New value", ""),
+    "machine_value": ("Machine's", ""),
     "modality": ("Modality", ""),
     "score": ("Score", ""),
     "verdict": ("Verdict", ""),
@@ -99,7 +106,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
 LESION_VIEW = (
     "lesion_id concordance compartment compartment_probability region side ct_volume_ml hu_max hydroxyapatite_mg "
     "pet_status suv_max suv_mean suv_peak tlf suv_detection_limit distance_to_bone_mm distance_to_skin_mm morphology "
-    "flags"
+    "flags review reader edit"
 ).split()
 """Columns of ``lesions.tsv`` that the pages show; the file holds the rest."""
 

@@ -13,6 +13,7 @@ from calciflow.phantom.body import SKIN_MM, Group, Part
 from calciflow.phantom.bones import Bone
 from calciflow.phantom.shapes import FAR, Array, Box, Grid, Loft, Shape, smooth_minimum
 from calciflow.phantom.shapes import field as distance_field
+from calciflow.phantom.structures import STRUCTURES, structure_of_bone
 
 AIR_HU = -1000.0
 SKIN = (15.0, 0.4)
@@ -43,6 +44,8 @@ class Canvas:
         Signed distance (mm) to the body's surface and to the muscle fascia (approximate away from them; 1000: far).
     tissues, regions
         ``calciflow.labels``; 0 outside the body.
+    structures
+        ``calciflow.phantom.structures``; 0 where nothing named lies.
     """
 
     grid: Grid
@@ -52,6 +55,7 @@ class Canvas:
     fascia: Array = field(init=False)
     tissues: NDArray[np.uint8] = field(init=False)
     regions: NDArray[np.uint8] = field(init=False)
+    structures: NDArray[np.uint8] = field(init=False)
 
     def __post_init__(self) -> None:
         shape = self.grid.shape
@@ -61,6 +65,7 @@ class Canvas:
         self.fascia = np.full(shape, FAR, np.float32)
         self.tissues = np.zeros(shape, np.uint8)
         self.regions = np.zeros(shape, np.uint8)
+        self.structures = np.zeros(shape, np.uint8)
 
     @property
     def voxel(self) -> float:
@@ -85,8 +90,9 @@ class Canvas:
         suv: float | None,
         tissue: str | None = None,
         within: str | None = None,
+        structure: str | None = None,
     ) -> None:
-        """Fill a shape; ``within`` limits it to voxels of one tissue."""
+        """Fill a shape; ``within`` limits it to voxels of one tissue, ``structure`` names it."""
         got = distance_field(shape, self.grid, 2 * self.voxel)
         if got is None:
             return
@@ -97,6 +103,8 @@ class Canvas:
         self.blend(box, cover, hu, suv)
         if tissue is not None:
             self.tissues[box][cover >= 0.5] = TISSUES[tissue]
+        if structure is not None:
+            self.structures[box][cover >= 0.5] = STRUCTURES[structure]
 
     def paint_bone(self, bone: Bone, place: tuple[Box, Array], calcium: float = 1.0, uptake: float = 1.0) -> None:
         """Fill a bone: cortex around marrow.
@@ -121,6 +129,7 @@ class Canvas:
         self.blend(box, cover, cortex * np.float32(calcium), suv * np.float32(uptake))
         self.blend(box, self.cover(d + np.asarray(shell, np.float32)), marrow, marrow_suv * np.float32(uptake))
         self.tissues[box][cover >= 0.5] = TISSUES["bone"]
+        self.structures[box][cover >= 0.5] = STRUCTURES[structure_of_bone(bone.name)]
 
 
 def _overlap(outer: Box, inner: Box) -> Box | None:

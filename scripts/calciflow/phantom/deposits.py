@@ -14,10 +14,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from calciflow.labels import TISSUES, region_label, region_of
+from calciflow.labels import COMPARTMENTS, TISSUES, region_label, region_of
 from calciflow.phantom.body import SKIN_MM
 from calciflow.phantom.canvas import Canvas
+from calciflow.phantom.deposit_forms import form_of, half_length, limits_of
 from calciflow.phantom.shapes import Array, Box
+from calciflow.phantom.sites import Sites
 from calciflow.phantom.spec import DepositSpec
 
 _FINE_MM = 0.6
@@ -29,16 +31,28 @@ _EDGE_MM = 0.8
 _APART_MM = 7.0
 """Least gap between deposits, so that each stays an object of its own on PET (FWHM 5 to 8 mm) and CT."""
 
-_JOINTS = {"knee", "elbow", "shoulder", "hand", "fingers", "foot", "toes", "pelvis"}
+_CLUSTER_APART_MM = 2.5
+"""Least gap within a cluster: nodules lie close together, and CT or PET may see several as one."""
+
+_CONTACT_MM = 0.3
+"""Gap up to which a deposit that is asked to touch bone or skin does so."""
+
+_CLEAR_MM = 2.0
+"""A deposit whose voxels lie this far from another compartment belongs to its own without doubt."""
+
+_CAPSULE_MM = 7.0
+"""A joint's capsule lies within this of its bones."""
 
 DEPOSIT_COLUMNS = (
-    "label cluster form compartment region side concordance x_mm y_mm z_mm volume_ml hu suv hu_mean "
+    "label cluster form compartment neighbours site region side concordance x_mm y_mm z_mm volume_ml hu suv hu_mean "
     "distance_to_bone_mm distance_to_skin_mm hu_background hu_visible contrast_to_noise suv_background suv_visible "
     "suv_peak_visible pet_contrast_to_noise bone_share ct_visible pet_visible"
 ).split()
 """Columns of the deposit table.
 
-``hu``, ``suv``: true CT value in the core and true uptake; ``hu_mean``: mean over the deposit of the true CT value on
+``neighbours``: other compartments within 2 mm, with commas (none: the deposit lies clear of them); ``site``:
+``fingertip``, ``tendon``, ``carpal_tunnel`` or nothing; ``hu``, ``suv``: true CT value in the core and true uptake;
+``hu_mean``: mean over the deposit of the true CT value on
 the CT grid; ``hu_background``: the same of the tissue that it replaced; ``hu_visible``: highest value in it on a
 noise-free CT; ``contrast_to_noise``: (hu_visible - hu_background) / noise; ``suv_visible``: highest value within half
 the PET's FWHM on a noise-free PET; ``suv_background``: what this would be there without the deposit (spill from bone
@@ -76,12 +90,13 @@ def draw_volume(
 class Placer:
     """Finds places for deposits in a painted canvas and paints them."""
 
-    def __init__(self, canvas: Canvas, seed: int, calcium: float = 1.0) -> None:
+    def __init__(self, canvas: Canvas, seed: int, calcium: float = 1.0, sites: Sites | None = None) -> None:
         self.canvas = canvas
+        self.sites = sites
         self.calcium = calcium
         self.rng = np.random.default_rng([seed, 3])
         self.placed: list[Placed] = []
-        self._centres: list[tuple[NDArray[np.float64], float]] = []
+        self._centres: list[tuple[NDArray[np.float64], float, int]] = []
         self._cache: dict[int, tuple[Box, NDArray[np.bool_], Array, Array]] = {}
 
     def _region(self, label: int) -> tuple[Box, NDArray[np.bool_], Array, Array]:
@@ -113,10 +128,14 @@ class Placer:
             near = np.abs(c.fascia[box]) < c.voxel
             host = near & np.isin(tissue, (TISSUES["subcutaneous_fat"], TISSUES["muscle"]))
         elif spec.compartment == "periarticular":
-            host = (bone > 1) & (bone < 7) & (tissue == TISSUES["muscle"])
+            host = (bone < _CAPSULE_MM) & (tissue == TISSUES["muscle"])
+            if self.sites is not None:
+                host &= self.sites.near_joint(c, box)
         else:
             name = {"subcutaneous": "subcutaneous_fat", "other": "viscera"}.get(spec.compartment, spec.compartment)
             host = tissue == TISSUES[name]
+        if spec.site and self.sites is not None:
+            host &= self.sites.mask(spec.site, c, box)
         return host & region
 
     def add(self, spec: DepositSpec) -> list[Placed]:
@@ -145,13 +164,17 @@ class Placer:
         box, region, bone, inner = self._region(label)
         host = self._host(spec, box, region, bone)
         radius = (3 * spec.volume_ml * 1000 / (4 * np.pi)) ** (1 / 3)
-        extent = _extent(spec, radius)
+        extent = half_length(spec, radius)
         depth = edt.edt(host, anisotropy=c.grid.spacing, black_border=False, parallel=1)
         half = radius if spec.form in ("nodule", "tumoral") else 2.0
         gap = spec.bone_gap_mm
         allowed = host & (-c.skin[box] > spec.skin_gap_mm)
-        if spec.compartment != "periarticular":
+        if spec.touches == "bone":
+            allowed &= bone < half + _CONTACT_MM
+        elif spec.compartment != "periarticular":
             allowed &= bone > gap + min(half, 3.0) * 0.7
+        if spec.touches == "skin":
+            allowed &= -c.skin[box] < half + SKIN_MM + _CONTACT_MM
         best = None
         # Wishes are given up one by one: room for the whole deposit, then distance from the region's border.
         for room, border in ((1.0, 1.0), (0.6, 0.7), (0.35, 0.5), (0.0, 0.3)):
@@ -162,8 +185,9 @@ class Placer:
             index = np.stack(np.unravel_index(flat, wish.shape), axis=1)
             world = self._world(index + [part.start for part in box])
             free = np.ones(len(flat), bool)
-            for centre, reach in self._centres:
-                free &= np.linalg.norm(world - centre, axis=1) > reach + extent + _APART_MM
+            for centre, reach, one in self._centres:
+                apart = _CLUSTER_APART_MM if one == cluster else _APART_MM
+                free &= np.linalg.norm(world - centre, axis=1) > reach + extent + apart
             free &= self._in_view(world, min(extent, 6.0))
             if near is not None:
                 free &= np.linalg.norm(world - near, axis=1) < spec.spread_mm + radius
@@ -205,7 +229,7 @@ class Placer:
     ) -> Placed:
         c, g = self.canvas, self.canvas.grid
         label = len(self.placed) + 1
-        reach = _extent(spec, radius) * 1.6 + 4
+        reach = half_length(spec, radius) * 1.6 + 4
         box = g.box(centre - reach, centre + reach)
         assert box is not None
         n = [max(1, int(np.ceil(step / _FINE_MM))) for step in g.spacing]
@@ -226,19 +250,18 @@ class Placer:
         ]
         away = self._upsample(bone_here, box, fine)
         state = self.rng.integers(1 << 32)
-        limit = _limits(spec, level, under, away)
+        limit = limits_of(spec, level, under, away)
         point = float(spec.volume_ml)
         scale, volume = 1.0, 0.0
         dv = float(np.prod(g.spacing)) / np.prod(n) / 1000
         for _ in range(6):
-            d = _form(spec, (x, y, z), centre, radius * scale, room, level, under, np.random.default_rng(state))
+            d = form_of(spec, (x, y, z), centre, radius * scale, room, level, under, np.random.default_rng(state))
             cover = np.clip(np.float32(0.5) - np.maximum(d, limit) * np.float32(1 / _EDGE_MM), 0, 1)
             volume = float(cover.sum(dtype=np.float64)) * dv
             if abs(volume / point - 1) < 0.01 or volume == 0:
                 break
             scale *= float(np.clip((point / volume) ** (1 / (2 if spec.form == "sheet" else 3)), 0.6, 1.5))
-        cover = cover.reshape(size[0], n[0], size[1], n[1], size[2], n[2]).mean(axis=(1, 3, 5), dtype=np.float64)
-        part = cover.astype(np.float32)
+        part = self._average(spec, cover, box, n)
         volume = float(part.sum(dtype=np.float64)) * float(np.prod(g.spacing)) / 1000
         if volume <= 0.3 * point:
             raise PlacementError(
@@ -259,6 +282,7 @@ class Placer:
         inside = part >= min(0.5, float(part.max()) * 0.7)
         row = {
             "label": label, "cluster": cluster, "form": spec.form, "compartment": spec.compartment,
+            "neighbours": ",".join(self._neighbours(spec, box, inside, bone_here)) or None, "site": spec.site or None,
             "region": spec.region, "side": spec.side, "concordance": spec.concordance,
             "x_mm": mean[0], "y_mm": mean[1], "z_mm": mean[2], "volume_ml": volume,
             "hu": spec.hu * self.calcium if calcified else None, "suv": spec.suv if avid else None,
@@ -271,8 +295,38 @@ class Placer:
         row["hu_mean"] = float((c.hu[box] * part).sum(dtype=np.float64) / total) if calcified else None
         placed = Placed(label, spec, box, part, row, c.suv[box] - before)
         self.placed.append(placed)
-        self._centres.append((np.array(mean), _extent(spec, radius * max(1.0, scale) ** 0.5)))
+        self._centres.append((np.array(mean), half_length(spec, radius * max(1.0, scale) ** 0.5), cluster))
         return placed
+
+    def _average(self, spec: DepositSpec, cover: Array, box: Box, n: Sequence[int]) -> Array:
+        """Part of each voxel of ``box`` that a deposit fills, from its cover on a grid ``n`` times finer."""
+        a, b, c = (part.stop - part.start for part in box)
+        mean = cover.reshape(a, n[0], b, n[1], c, n[2]).mean(axis=(1, 3, 5), dtype=np.float64)
+        return mean.astype(np.float32)
+
+    def _neighbours(self, spec: DepositSpec, box: Box, inside: NDArray[np.bool_], bone: Array) -> list[str]:
+        """Compartments other than its own that lie within 2 mm of a deposit's voxels."""
+        c = self.canvas
+        if spec.site == "fingertip":
+            return []  # in the pulp nothing else is near by definition
+        fascia, depth = c.fascia[box][inside], -c.skin[box][inside]
+        digit = spec.region in ("fingers", "toes")  # where skin and subcutaneous are one layer
+        out = set()
+        if depth.min() < SKIN_MM + _CLEAR_MM and not (digit and spec.compartment == "subcutaneous"):
+            out.add("skin")
+        if fascia.max() > -_CLEAR_MM and depth.max() > SKIN_MM - _CLEAR_MM:
+            out.add("subcutaneous")
+        if fascia.min() < _CLEAR_MM:
+            out.add("muscle")
+        # a sheet within 3 mm of the fascia is of the fascia
+        if spec.form == "sheet" and np.abs(fascia).min() < 3 + _CLEAR_MM:
+            out.add("fascia")
+        # near a joint, what is deep to fat is periarticular up to 3 mm from the capsule
+        if self.sites is not None and fascia.min() < _CLEAR_MM:
+            joint = self.sites.near_joint(c, box)[inside]
+            if (joint & (bone[inside] < _CAPSULE_MM + 3 + _CLEAR_MM)).any():
+                out.add("periarticular")
+        return [name for name in COMPARTMENTS if name in out - {spec.compartment}]
 
     def _upsample(self, values: Array, box: Box, fine: Sequence[NDArray[np.float64]]) -> Array:
         """Linear interpolation of a box's values at fine voxel indices along each axis."""
@@ -298,70 +352,3 @@ class Placer:
     def table(self) -> pd.DataFrame:
         """The truth's rows."""
         return pd.DataFrame([item.row for item in self.placed], columns=list(DEPOSIT_COLUMNS))
-
-
-def _extent(spec: DepositSpec, radius: float) -> float:
-    """Half-length (mm) of a deposit of a sphere's radius, by its form."""
-    if spec.form == "sheet":
-        # pi R2 t = V at a thickness of 3 mm
-        return float(np.sqrt(4 / 3 * radius**3 / 3.0))
-    return radius * {"nodule": 1.25, "streak": 2.1, "tumoral": 1.5}[spec.form]
-
-
-def _limits(spec: DepositSpec, fascia: Array, skin: Array, bone: Array) -> Array:
-    """Distance to the compartment's own limits; negative inside."""
-    out: Array = np.float32(spec.bone_gap_mm) - bone
-    if spec.compartment == "subcutaneous":
-        out = np.maximum(out, np.maximum(np.float32(0.4) - fascia, skin + np.float32(SKIN_MM * 0.6)))
-    elif spec.compartment == "skin":
-        out = np.maximum(out, np.maximum(skin, -skin - np.float32(3 * SKIN_MM)))
-    elif spec.compartment == "muscle":
-        out = np.maximum(out, fascia + np.float32(0.4))
-    elif spec.compartment == "fascia":
-        out = np.maximum(out, np.abs(fascia) - np.float32(3.0))
-    return np.maximum(out, skin + np.float32(spec.skin_gap_mm))
-
-
-def _form(
-    spec: DepositSpec,
-    xyz: tuple[Array, Array, Array],
-    centre: NDArray[np.float64],
-    radius: float,
-    room: float,
-    fascia: Array,
-    skin: Array,
-    rng: np.random.Generator,
-) -> Array:
-    """Signed distance of the deposit's own form (mm)."""
-    dx, dy, dz = (v - np.float32(o) for v, o in zip(xyz, centre, strict=True))
-    across = skin if spec.compartment in ("subcutaneous", "skin") else fascia
-    middle = tuple(size // 2 for size in across.shape)
-    wave: Any = np.float32(0)
-    for _ in range(5):
-        k = rng.normal(0, 1.3 / max(radius, 1.0), 3).astype(np.float32)
-        wave = wave + np.cos(k[0] * dx + k[1] * dy + k[2] * dz + np.float32(rng.uniform(0, 6.28)))
-    rough = wave * np.float32(0.07 * radius)
-    if spec.form == "sheet":
-        half = 1.5
-        flat = np.abs(across - across[middle]) - np.float32(half)
-        wide = np.sqrt(dx * dx + dy * dy + dz * dz) - np.float32(np.sqrt(4 / 3 * radius**3 / (2 * half)))
-        return np.maximum(flat + wave * np.float32(0.15), wide + rough * 2)
-    if spec.form == "tumoral":
-        out: Any = None
-        for number in range(6):
-            r = radius * (0.75 if number == 0 else rng.uniform(0.35, 0.6))
-            shift = np.zeros(3) if number == 0 else rng.normal(0, 1, 3)
-            if number:
-                shift *= 0.75 * radius / np.linalg.norm(shift)
-            d = np.sqrt((dx - shift[0]) ** 2 + (dy - shift[1]) ** 2 + (dz - shift[2]) ** 2) - np.float32(r)
-            out = d if out is None else np.minimum(out, d)
-        return (out + rough).astype(np.float32)
-    if spec.form == "streak":
-        a, b, c = radius * 0.65, radius * 0.75, radius * 2.05
-        tilt = rng.normal(0, 0.12, 2)
-        dx, dy = dx - np.float32(tilt[0]) * dz, dy - np.float32(tilt[1]) * dz
-        f = np.sqrt((dx / a) ** 2 + (dy / b) ** 2 + (dz / c) ** 2)
-        return ((f - 1) * np.float32(a) + rough * np.float32(0.7)).astype(np.float32)
-    squeeze = rng.uniform(0.8, 1.2, 3)
-    f = np.sqrt((dx / squeeze[0]) ** 2 + (dy / squeeze[1]) ** 2 + (dz / squeeze[2]) ** 2)
-    return (f - np.float32(radius) + rough).astype(np.float32)

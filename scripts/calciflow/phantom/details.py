@@ -44,7 +44,8 @@ def _ball(frame: Frame, centre: Sequence[float], radii: Sequence[float], s: floa
 
 def _cord(frame: Frame, rows: Sequence[Sequence[float]], s: float, canvas: Canvas, what: tuple[float, float]) -> None:
     table = np.array(rows, float) * s
-    canvas.paint(tube([frame.point(*row[:3]) for row in table], table[:, 3]), *what, None, "muscle")
+    name = "tendon" if what == _TENDON else None
+    canvas.paint(tube([frame.point(*row[:3]) for row in table], table[:, 3]), *what, None, "muscle", name)
 
 
 def _knee(limbs: Limbs, canvas: Canvas, s: float) -> None:

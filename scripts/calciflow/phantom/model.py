@@ -117,14 +117,14 @@ class Person:
         paint_details(canvas, self.groups, self.limbs, s, self.seed)
         paint_organs(canvas, self.limbs, self.trunk, self.build, rng)
         for shape in discs(s):
-            canvas.paint(shape, 85, 0.9, "other")
+            canvas.paint(shape, 85, 0.9, "other", structure="joint or disc")
         for bone, place in axial:
             canvas.paint_bone(bone, place, calcium, self._uptake(bone))
         for item in self.limbs:
             for shape in joint_spaces(item, s):
-                canvas.paint(shape, 85, 0.9, "other")
+                canvas.paint(shape, 85, 0.9, "other", structure="joint or disc")
         for bone, place in free:
             canvas.paint_bone(bone, place, calcium, self._uptake(bone))
         paint_head(canvas, s)
         for shape in teeth(s):
-            canvas.paint(shape, 1900 * calcium, 0.8, "bone")
+            canvas.paint(shape, 1900 * calcium, 0.8, "bone", structure="teeth")

@@ -85,9 +85,16 @@ class Organs:
         """A tube."""
         return tube(np.array(points, float) * self.s, np.asarray(radii, float) * self.s)
 
-    def put(self, shape: Shape, what: tuple[float, float], tissue: str = "viscera", gap: float = 1.0) -> None:
+    def put(
+        self,
+        shape: Shape,
+        what: tuple[float, float],
+        tissue: str = "viscera",
+        gap: float = 1.0,
+        structure: str | None = None,
+    ) -> None:
         """Paint a shape inside the cavity."""
-        self.canvas.paint(Inside(shape, self.cavity, gap), *what, tissue)
+        self.canvas.paint(Inside(shape, self.cavity, gap), *what, tissue, structure=structure)
 
     def thorax(self) -> None:
         """Lungs with their vessels, diaphragm, mediastinum, heart, airways."""
@@ -117,9 +124,11 @@ class Organs:
                     canvas.paint(self.cord([fork, fork + 1.6 * np.array(side)], [2.6, 1.2]), 40, 1.0, None, "lung")
         self.put(self.ball((0, -10, 1330), (24, 36, 60)), (-20.0, 0.5))
         heart = Union((self.ball((-22, 26, 1252), (50, 42, 48)), self.ball((4, 16, 1275), (40, 36, 42))), 12 * s)
-        self.put(heart, BLOOD)
+        self.put(heart, BLOOD, structure="heart")
         canvas.paint(self.cord([[0, -10, 1440], [0, -18, 1330], [-6, -20, 1200]], 7), 35, 0.6, "viscera")
-        canvas.paint(self.cord([[0, 18, 1520], [0, 12, 1440], [0, -6, 1330]], [9, 8, 8]), *AIR, "viscera")
+        canvas.paint(
+            self.cord([[0, 18, 1520], [0, 12, 1440], [0, -6, 1330]], [9, 8, 8]), *AIR, "viscera", structure="airway"
+        )
         for m in (1, -1):
             canvas.paint(self.cord([[0, -6, 1330], [m * 28, -16, 1305]], 6), *AIR, "viscera")
 
@@ -129,12 +138,12 @@ class Organs:
         liver = Union((self.ball((66, 10, 1160), (72, 74, 62)), self.ball((0, 34, 1172), (60, 42, 36))), 20 * s)
         self.put(liver, (58.0, 0.75), gap=4.0)
         self.put(self.ball((-92, -30, 1180), (30, 38, 46)), (50.0, 0.7), gap=4.0)
-        self.put(self.ball((-52, 26, 1150), (42, 40, 42)), (30.0, 0.7), gap=4.0)
+        self.put(self.ball((-52, 26, 1150), (42, 40, 42)), (30.0, 0.7), gap=4.0, structure="stomach")
         canvas.paint(self.ball((-50, 50, 1158), (22, 12, 22)), *GAS, None, "viscera")
         for m in (1, -1):
             z = 1112 - m * 5
-            self.put(self.ball((m * 60, -32, z), (27, 23, 54)), (36.0, 4.5))
-            canvas.paint(self.ball((m * 50, -28, z), (9, 9, 20)), 12, 9.0, None, "viscera")
+            self.put(self.ball((m * 60, -32, z), (27, 23, 54)), (36.0, 4.5), structure="kidney")
+            canvas.paint(self.ball((m * 50, -28, z), (9, 9, 20)), 12, 9.0, None, "viscera", "kidney")
             ureter = [
                 [m * 46, -28, 1085],
                 [m * 40, -14, 1030],
@@ -142,14 +151,14 @@ class Organs:
                 [m * 40, -26, 900],
                 [m * 16, 8, 868],
             ]
-            canvas.paint(self.cord(ureter, 1.8), 10, 8.0, None, "viscera")
+            canvas.paint(self.cord(ureter, 1.8), 10, 8.0, None, "viscera", "ureter")
             psoas = [[m * 28, -24, 1130], [m * 40, -18, 1060], [m * 54, 0, 990], [m * 76, 32, 920], [m * 84, 20, 870]]
             canvas.paint(self.cord(psoas, [9, 19, 24, 20, 14]), 58, 0.6, "muscle")
         colon = np.array([
             [88, 0, 1010], [92, 0, 1090], [70, 40, 1110], [0, 62, 1098], [-70, 38, 1125], [-95, -10, 1100],
             [-94, -5, 1010], [-60, 5, 965], [-20, 0, 930],
         ], float)  # fmt: skip
-        self.put(self.cord(colon, 19), BOWEL)
+        self.put(self.cord(colon, 19), BOWEL, structure="bowel")
         for t in np.linspace(0.04, 0.96, 16):
             at = t * (len(colon) - 1)
             low = int(at)
@@ -160,10 +169,10 @@ class Organs:
         for _ in range(46):
             step = path[-1] + rng.normal(0, 1, 3) * np.array([30, 18, 20])
             path.append(np.clip(step, [-68, 0, 960], [66, 58, 1085]))
-        self.put(self.cord(path, 12.5), BOWEL, gap=3.0)
-        self.put(self.ball((0, 34, 872), (44, 34, 34)), (6.0, 25.0), gap=3.0)
+        self.put(self.cord(path, 12.5), BOWEL, gap=3.0, structure="bowel")
+        self.put(self.ball((0, 34, 872), (44, 34, 34)), (6.0, 25.0), gap=3.0, structure="bladder")
         self.put(self.ball((0, -6, 862), (22, 18, 24)), (42.0, 0.8))
-        self.put(self.cord([[-20, 0, 930], [0, -38, 905], [0, -40, 860], [0, -34, 826]], 15), BOWEL)
+        self.put(self.cord([[-20, 0, 930], [0, -38, 905], [0, -40, 860], [0, -34, 826]], 15), BOWEL, structure="bowel")
 
     def vessels(self, limbs: Sequence[Limbs]) -> None:
         """Aorta, vena cava, iliac and femoral vessels, carotids and jugular veins with the fat around them."""
@@ -172,9 +181,9 @@ class Organs:
             [2, 6, 1285], [6, 14, 1325], [-4, 0, 1345], [-18, -16, 1335], [-20, -24, 1290], [-14, -16, 1200],
             [-10, 0, 1120], [-6, 8, 1020],
         ]  # fmt: skip
-        canvas.paint(self.cord(aorta, [15, 14, 13, 12, 12, 11, 10, 9]), *BLOOD, "viscera")
+        canvas.paint(self.cord(aorta, [15, 14, 13, 12, 12, 11, 10, 9]), *BLOOD, "viscera", structure="vessel")
         cava = [[22, 4, 1010], [22, 0, 1120], [20, 4, 1200], [16, 4, 1240]]
-        canvas.paint(self.cord(cava, [10, 11, 12, 12]), *BLOOD, "viscera")
+        canvas.paint(self.cord(cava, [10, 11, 12, 12]), *BLOOD, "viscera", structure="vessel")
         for item in limbs:
             m, thigh, s = SIGN[item.side], item.frames["thigh"], self.s
             iliac = np.array([[4 + m * 10, 4, 1020], [m * 36, 8, 965], [m * 58, 44, 905]]) * s
@@ -183,14 +192,16 @@ class Organs:
             sheath = tube(femoral, np.array([14, 11, 8, 7, 6]) * s)
             canvas.paint(sheath, FAT[0], FAT[1], None, "muscle")
             width = np.array([5.6, 5.2, 4.8, 4.6, 4.4, 4.2, 3.6, 3.2]) * s
-            canvas.paint(tube([*iliac, *femoral], width), *BLOOD, None)
+            canvas.paint(tube([*iliac, *femoral], width), *BLOOD, None, structure="vessel")
             beside = [p + np.array([-m * 8, -5, 0]) * s for p in (*iliac, *femoral)]
-            canvas.paint(tube(beside, width), *BLOOD, None)
+            canvas.paint(tube(beside, width), *BLOOD, None, structure="vessel")
             neck = [[m * 26, 4, 1430], [m * 30, 6, 1480], [m * 32, 0, 1545]]
             canvas.paint(self.cord(neck, [7, 8.5, 7]), FAT[0], FAT[1], None, "muscle")
-            canvas.paint(self.cord(neck, 3.4), *BLOOD, None)
-            canvas.paint(self.cord([[x + m * 8, y - 1, z] for x, y, z in neck], [5, 5, 4]), *BLOOD, None)
-            canvas.paint(self.ball((m * 15, 20, 1468), (8, 9, 20)), 95, 0.9, None)  # thyroid
+            canvas.paint(self.cord(neck, 3.4), *BLOOD, None, structure="vessel")
+            canvas.paint(
+                self.cord([[x + m * 8, y - 1, z] for x, y, z in neck], [5, 5, 4]), *BLOOD, None, structure="vessel"
+            )
+            canvas.paint(self.ball((m * 15, 20, 1468), (8, 9, 20)), 95, 0.9, None, structure="thyroid")
 
 
 def paint_organs(canvas: Canvas, limbs: Sequence[Limbs], trunk: Loft, build: Build, rng: np.random.Generator) -> None:

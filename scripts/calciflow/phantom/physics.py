@@ -1,7 +1,5 @@
 """What a scanner makes of a person: CT with blur, slice profile, couch and noise; PET with blur, movement and noise."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
@@ -10,8 +8,9 @@ from scipy.sparse import csr_matrix
 
 from calciflow.images import Volume
 from calciflow.phantom.canvas import AIR_HU, Canvas
+from calciflow.phantom.movement import Movement
 from calciflow.phantom.shapes import Array, Grid
-from calciflow.phantom.spec import CtSpec, Motion, PetSpec
+from calciflow.phantom.spec import CtSpec, PetSpec
 
 _SIGMA = 1 / np.sqrt(8 * np.log(2))  # sigma of a Gaussian of FWHM 1
 
@@ -173,33 +172,6 @@ def blur_resample(array: Array, grid: Grid, new: Grid, fwhm_mm: float) -> Array:
     return np.ascontiguousarray(out.reshape(new.shape), np.float32)
 
 
-@dataclass(frozen=True)
-class Rigid:
-    """The movement as a map of RAS points: q = rotation (p - centre) + centre + shift, from CT to PET."""
-
-    rotation: NDArray[np.float64]
-    centre: NDArray[np.float64]
-    shift: NDArray[np.float64]
-
-    @staticmethod
-    def of(motion: Motion, middle: tuple[float, float, float]) -> "Rigid":
-        """Movement of a spec; rotations are applied about x, then y, then z."""
-        rx, ry, rz = np.deg2rad(motion.rotation_deg)
-        cx, sx, cy, sy, cz, sz = np.cos(rx), np.sin(rx), np.cos(ry), np.sin(ry), np.cos(rz), np.sin(rz)
-        about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
-        about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
-        about_z = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
-        centre = np.array(motion.centre_mm if motion.centre_mm is not None else middle, float)
-        return Rigid(about_z @ about_y @ about_x, centre, np.array(motion.shift_mm, float))
-
-    def matrix(self) -> NDArray[np.float64]:
-        """4 x 4, CT point to PET point (RAS mm)."""
-        out = np.eye(4)
-        out[:3, :3] = self.rotation
-        out[:3, 3] = self.centre + self.shift - self.rotation @ self.centre
-        return out
-
-
 def pet_grid(ct: Grid, spec: PetSpec) -> Grid:
     """PET grid that holds the CT's field of view; its voxels sit at no simple offset to the CT's."""
     low = np.array(ct.origin) - 0.5 * np.array(ct.spacing)[::-1]
@@ -216,24 +188,49 @@ def pet_grid(ct: Grid, spec: PetSpec) -> Grid:
     )
 
 
-def pet_ideal(suv: Array, grid: Grid, new: Grid, spec: PetSpec, rigid: Rigid | None) -> Array:
-    """Noise-free PET in SUV on the PET grid, after movement."""
-    if rigid is None:
-        return blur_resample(suv, grid, new, spec.fwhm_mm)
-    # Blur onto a grid of half the PET's steps, then move that with linear interpolation, which adds h^2/6 of variance.
-    step = min(spec.pixel_mm, spec.slice_mm) / 2
-    size = [int(np.ceil(n * h / step)) + 1 for n, h in zip(grid.shape, grid.spacing, strict=True)]
-    half = Grid((size[0], size[1], size[2]), (step, step, step), grid.origin)
-    fwhm = float(np.sqrt(max(spec.fwhm_mm**2 - step**2 / 6 / _SIGMA**2, 1.0)))
-    image = Volume(blur_resample(suv, grid, half, fwhm), half.affine).to_sitk()
-    back = np.linalg.inv(rigid.matrix())
+def _moved(image: Volume, matrix: NDArray[np.float64], new: Grid) -> Array:
+    """An image moved by a 4 x 4 (RAS mm) and sampled on a grid, linearly; empty outside."""
+    back = np.linalg.inv(matrix)
     flip = np.diag([-1.0, -1.0, 1.0])
     transform = sitk.AffineTransform(3)
     transform.SetMatrix([float(v) for v in (flip @ back[:3, :3] @ flip).ravel()])
     transform.SetTranslation([float(v) for v in flip @ back[:3, 3]])
     target = Volume(np.zeros(new.shape, np.uint8), new.affine).to_sitk()
-    moved = sitk.Resample(image, target, transform, sitk.sitkLinear, 0.0, sitk.sitkFloat32)
+    moved = sitk.Resample(image.to_sitk(), target, transform, sitk.sitkLinear, 0.0, sitk.sitkFloat32)
     return sitk.GetArrayFromImage(moved)
+
+
+def pet_ideal(suv: Array, grid: Grid, new: Grid, spec: PetSpec, movement: Movement) -> Array:
+    """Noise-free PET in SUV on the PET grid, after movement.
+
+    A limb that moves on its own is cut out, moved, and added: all steps are linear, and at its joint, where the two
+    parts are faded into each other, they lie within 3 mm.
+    """
+    limb = movement.limb
+    if limb is None and np.array_equal(movement.body, np.eye(4)):
+        return blur_resample(suv, grid, new, spec.fwhm_mm)
+    # Blur onto a grid of half the PET's steps, then move that with linear interpolation, which adds h^2/6 of variance.
+    step = min(spec.pixel_mm, spec.slice_mm) / 2
+    fwhm = float(np.sqrt(max(spec.fwhm_mm**2 - step**2 / 6 / _SIGMA**2, 1.0)))
+
+    def blurred(array: Array, own: Grid) -> Volume:
+        # a margin, so that what the blur carries over the border is not lost
+        pad = np.ceil(2 * spec.fwhm_mm / step) if own is not grid else 0
+        size = [int(np.ceil(n * h / step) + 1 + 2 * pad) for n, h in zip(own.shape, own.spacing, strict=True)]
+        x, y, z = (float(o - pad * step) for o in own.origin)
+        half = Grid((size[0], size[1], size[2]), (step, step, step), (x, y, z))
+        return Volume(blur_resample(array, own, half, fwhm), half.affine)
+
+    if limb is None:
+        return _moved(blurred(suv, grid), movement.body, new)
+    kept = suv[limb.box].copy()
+    suv[limb.box] *= 1 - limb.weight
+    out = _moved(blurred(suv, grid), movement.body, new)
+    suv[limb.box] = kept
+    corner = np.array([part.start for part in limb.box])[::-1] * np.array(grid.spacing)[::-1] + np.array(grid.origin)
+    own = Grid(kept.shape, grid.spacing, (float(corner[0]), float(corner[1]), float(corner[2])))
+    out += _moved(blurred(kept * limb.weight, own), limb.matrix, new)
+    return out
 
 
 _PET_POWER = 0.6

@@ -10,8 +10,8 @@ from calciflow.images import Volume
 from calciflow.phantom.canvas import Canvas
 from calciflow.phantom.deposits import PlacementError, Placer
 from calciflow.phantom.model import Person
+from calciflow.phantom.movement import Movement, movement_of
 from calciflow.phantom.physics import (
-    Rigid,
     add_couch,
     add_ct_noise,
     add_pet_noise,
@@ -23,6 +23,7 @@ from calciflow.phantom.physics import (
     water_diameter,
 )
 from calciflow.phantom.shapes import Grid
+from calciflow.phantom.sites import Sites
 from calciflow.phantom.spec import ScanSpec
 from calciflow.phantom.visible import fill_visible
 
@@ -40,12 +41,13 @@ class PhantomScan:
         HU, int16, with and without noise.
     pet_suv, pet_ideal
         SUV by body weight, float32, with and without noise.
-    tissues, regions, deposits
-        Label maps on the CT grid (``calciflow.labels``; deposit labels as in ``table``).
+    tissues, regions, structures, deposits
+        Label maps on the CT grid (``calciflow.labels``, ``calciflow.phantom.structures``; deposit labels as in
+        ``table``).
     table
         One row a deposit, ``calciflow.phantom.deposits.DEPOSIT_COLUMNS``.
-    ct_to_pet
-        4 x 4, RAS mm: where a point of the CT lies during the PET.
+    movement
+        Where points of the CT lie during the PET.
     """
 
     spec: ScanSpec
@@ -56,9 +58,15 @@ class PhantomScan:
     pet_ideal: Volume
     tissues: Volume
     regions: Volume
+    structures: Volume
     deposits: Volume
     table: pd.DataFrame
-    ct_to_pet: NDArray[np.float64]
+    movement: Movement
+
+    @property
+    def ct_to_pet(self) -> NDArray[np.float64]:
+        """4 x 4, RAS mm: where a point of the CT lies during the PET, if it is not of a limb that moved on its own."""
+        return self.movement.body
 
     @property
     def bqml_per_suv(self) -> float:
@@ -106,7 +114,7 @@ def make_scan(spec: ScanSpec, seed: int, strict: bool = True) -> PhantomScan:
     person.paint(canvas, calcium)
     grid = canvas.grid
 
-    placer = Placer(canvas, seed, calcium)
+    placer = Placer(canvas, seed, calcium, Sites(person.limbs, person.build.scale))
     for deposit in spec.deposits:
         try:
             placer.add(deposit)
@@ -122,18 +130,16 @@ def make_scan(spec: ScanSpec, seed: int, strict: bool = True) -> PhantomScan:
     np.rint(canvas.hu, out=canvas.hu)
     np.clip(canvas.hu, -1024, 3071, out=canvas.hu)
 
-    middle = np.array(grid.origin) + 0.5 * (np.array(grid.shape)[::-1] - 1) * np.array(grid.spacing)[::-1]
-    rigid = Rigid.of(spec.motion, (float(middle[0]), float(middle[1]), float(middle[2])))
+    movement = movement_of(spec.motion, spec.limb_motion, person.limbs, person.build.scale, canvas)
     target = pet_grid(grid, spec.pet)
-    pet = pet_ideal(canvas.suv, grid, target, spec.pet, None if spec.motion.none else rigid)
+    pet = pet_ideal(canvas.suv, grid, target, spec.pet, movement)
     z = target.origin[2] + target.spacing[0] * np.arange(target.shape[0])
     size = np.interp(z, grid.origin[2] + grid.spacing[0] * np.arange(grid.shape[0]), diameter)
     noisy = add_pet_noise(pet, target, spec.pet, size, seed)
 
     labels = placer.label_map()
     affine, pet_affine = grid.affine, target.affine
-    matrix = rigid.matrix() if not spec.motion.none else np.eye(4)
-    table = fill_visible(placer, ideal, sd, Volume(pet, pet_affine), pet_noise_sd(size, spec.pet), matrix, spec.pet)
+    table = fill_visible(placer, ideal, sd, Volume(pet, pet_affine), pet_noise_sd(size, spec.pet), movement, spec.pet)
     return PhantomScan(
         spec=spec,
         seed=seed,
@@ -143,7 +149,8 @@ def make_scan(spec: ScanSpec, seed: int, strict: bool = True) -> PhantomScan:
         pet_ideal=Volume(pet, pet_affine),
         tissues=Volume(canvas.tissues, affine),
         regions=Volume(canvas.regions, affine),
+        structures=Volume(canvas.structures, affine),
         deposits=Volume(labels, affine),
         table=table,
-        ct_to_pet=matrix,
+        movement=movement,
     )

@@ -130,7 +130,33 @@ class Motion:
         return not any(self.shift_mm) and not any(self.rotation_deg)
 
 
+LIMBS = ("head", *(f"{side} {part}" for side in ("left", "right") for part in ("arm", "forearm", "leg", "lower_leg")))
+"""What can move on its own between CT and PET."""
+
+
+@dataclass(frozen=True)
+class LimbMotion:
+    """One limb or the head moves on its own, before the whole body does: it turns about its joint.
+
+    Attributes
+    ----------
+    limb
+        ``head``, or a side and ``arm`` (about the shoulder), ``forearm`` (elbow), ``leg`` (hip), ``lower_leg`` (knee).
+    rotation_deg
+        About the x, y and z axes through the joint.
+    """
+
+    limb: str
+    rotation_deg: tuple[float, float, float]
+
+    def __post_init__(self) -> None:
+        if self.limb not in LIMBS:
+            raise ValueError(f"limb {self.limb!r} is not one of {', '.join(LIMBS)}")
+
+
 Form = Literal["nodule", "sheet", "streak", "tumoral"]
+Site = Literal["", "fingertip", "tendon", "carpal_tunnel"]
+Contact = Literal["", "bone", "skin"]
 
 
 @dataclass(frozen=True)
@@ -156,6 +182,11 @@ class DepositSpec:
         A cluster: how many, and within which distance of the first; each has its own row in the truth.
     bone_gap_mm, skin_gap_mm
         Least distance from the deposit's surface to bone and to the body's surface.
+    site
+        Narrows the place: ``fingertip`` (the pulp beyond the last joint), ``tendon`` (in a tendon's sheath),
+        ``carpal_tunnel``. Empty: anywhere in the compartment.
+    touches
+        ``bone`` or ``skin``: the deposit lies against it. Empty: nothing is asked for.
     at_mm
         A wanted place (RAS mm): the nearest allowed one is taken. None: drawn at random.
     """
@@ -172,6 +203,8 @@ class DepositSpec:
     spread_mm: float = 25.0
     bone_gap_mm: float = 3.0
     skin_gap_mm: float = 0.0
+    site: Site = ""
+    touches: Contact = ""
     at_mm: tuple[float, float, float] | None = None
 
     def __post_init__(self) -> None:
@@ -181,6 +214,8 @@ class DepositSpec:
             (self.concordance, CONCORDANCES, "concordance"),
             (self.form, ("nodule", "sheet", "streak", "tumoral"), "form"),
             (self.side, ("left", "right"), "side"),
+            (self.site, get_args(Site), "site"),
+            (self.touches, get_args(Contact), "touches"),
         ):
             if word not in allowed:
                 raise ValueError(f"deposit: {name} {word!r} is not one of {', '.join(allowed)}")
@@ -201,6 +236,7 @@ class ScanSpec:
     ct: CtSpec = field(default_factory=CtSpec)
     pet: PetSpec = field(default_factory=PetSpec)
     motion: Motion = field(default_factory=Motion)
+    limb_motion: LimbMotion | None = None
     z_range_mm: tuple[float, float] | None = None
     centre_xy_mm: tuple[float, float] | None = None
     deposits: tuple[DepositSpec, ...] = ()
@@ -245,8 +281,10 @@ def load_spec(path: str | Path) -> ScanSpec:
 
 
 __all__ = [
+    "LIMBS",
     "CtSpec",
     "DepositSpec",
+    "LimbMotion",
     "Motion",
     "PersonSpec",
     "PetSpec",

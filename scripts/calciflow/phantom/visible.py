@@ -12,6 +12,7 @@ from scipy.spatial import cKDTree
 from calciflow.images import Volume
 from calciflow.labels import TISSUES
 from calciflow.phantom.deposits import Placer
+from calciflow.phantom.movement import Movement
 from calciflow.phantom.physics import blur_resample, noise_with_signal
 from calciflow.phantom.shapes import Array, Grid
 from calciflow.phantom.spec import PetSpec
@@ -35,7 +36,7 @@ def fill_visible(
     ct_sd: NDArray[np.float64],
     pet: Volume,
     pet_sd: NDArray[np.float64],
-    matrix: NDArray[np.float64],
+    movement: Movement,
     spec: PetSpec,
 ) -> pd.DataFrame:
     """The deposits' table with what noise-free CT and PET show of each, and what they would show without it.
@@ -46,8 +47,8 @@ def fill_visible(
         Noise-free images after physics, HU on the placer's grid and SUV.
     ct_sd, pet_sd
         Noise a slice: HU, and SUV of a voxel of 1 SUV.
-    matrix
-        4 x 4, RAS mm: where a point of the CT lies during the PET.
+    movement
+        Where points of the CT lie during the PET.
     """
     table = placer.table()
     canvas, grid = placer.canvas, placer.canvas.grid
@@ -63,6 +64,7 @@ def fill_visible(
             table.loc[row, "ct_visible"] = peak >= CT_THRESHOLD_HU
         start = np.array([part.start for part in item.box])
         world = (np.stack(np.nonzero(core), axis=1) + start)[:, ::-1] * step + np.array(grid.origin)
+        matrix = movement.matrix_at(world.mean(axis=0))
         seen = _highest(pet, world @ matrix[:3, :3].T + matrix[:3, 3], spec.fwhm_mm / 2)
         if seen is None:
             continue
