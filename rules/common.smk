@@ -15,6 +15,8 @@ from calciflow.errors import StudyError
 from calciflow.fingerprint import fingerprint
 from calciflow.forms import load_form
 from calciflow.forms_path import find_form
+from calciflow.maps.masks import files_of
+from calciflow.maps.paths import check_patterns, find_map
 from calciflow.sheets import read_clinical_scores, read_participants, read_scans
 from calciflow.sweeps import STAGES, sweep_runs
 from calciflow.study import (
@@ -36,6 +38,7 @@ try:
         if trial.parameter == "scores.form":
             load_form(find_form(trial.value, Path.cwd(), REPOSITORY))
     FORM_REGIONS = {line.region for line in load_form(FORM).rows}
+    check_patterns(SETTINGS.tissues.engine, SETTINGS.tissues.labelmaps)
     if SETTINGS.clinical_scores:
         read_clinical_scores(
             Path(SETTINGS.clinical_scores), SCANS.values(), FORM_REGIONS
@@ -72,6 +75,7 @@ wildcard_constraints:
     scan="sub-[A-Za-z0-9]+_ses-[A-Za-z0-9]+(_acq-[A-Za-z0-9]+)?",
     modality="ct|pet",
     run="(lesions|compartments|scores)\\.[a-z0-9_]+=[A-Za-z0-9.,%+_-]+",
+    task="total|tissuetypes|appendicularbones",
 
 
 def code(shim):
@@ -186,6 +190,31 @@ def crashed_in_index(wildcards):
         for prefix, item in verdicts().items()
         if item["code"] == "internal"
     ]
+
+
+SEGMENT_TASKS = {name.replace("_", ""): name for name in SETTINGS.segment.tasks}
+
+
+def foreign_maps(wildcards):
+    """Kind and path of each map of another program, in the order that they count."""
+    if SETTINGS.tissues.engine == "totalsegmentator":
+        name = "results/{sub}/{ses}/{scan}_space-ct_seg-{task}_dseg.nii.gz"
+        return [
+            (f"totalsegmentator_{kind}", name.format(**wildcards, task=task))
+            for task, kind in SEGMENT_TASKS.items()
+        ]
+    if SETTINGS.tissues.engine == "labelmap":
+        patterns = SETTINGS.tissues.labelmaps.items()
+        return [(kind, find_map(text, row(wildcards))) for kind, text in patterns]
+    return []
+
+
+def foreign_map_files(wildcards):
+    """Their files. One that is missing is a fault of this scan, which its job explains."""
+    found = foreign_maps(wildcards)
+    if SETTINGS.tissues.engine == "totalsegmentator":
+        return [path for _, path in found]
+    return [file for _, path in found for file in files_of(path)]
 
 
 def mode_has_field():

@@ -1,12 +1,13 @@
 rule tissues:
     input:
         ct="results/{sub}/{ses}/{scan}_ct.nii.gz",
-        ct_json="results/{sub}/{ses}/{scan}_ct.json",
+        maps=foreign_map_files,
     output:
         tissues="results/{sub}/{ses}/{scan}_space-ct_desc-tissues_dseg.nii.gz",
         tissues_tsv="results/{sub}/{ses}/{scan}_space-ct_desc-tissues_dseg.tsv",
         regions="results/{sub}/{ses}/{scan}_space-ct_desc-regions_dseg.nii.gz",
         regions_tsv="results/{sub}/{ses}/{scan}_space-ct_desc-regions_dseg.tsv",
+        sources="results/{sub}/{ses}/{scan}_space-ct_desc-tissuesources_dseg.nii.gz",
         anatomy="results/{sub}/{ses}/{scan}_space-ct_desc-tissues.json",
     log:
         "logs/{sub}/{ses}/{scan}_tissues.log",
@@ -17,7 +18,8 @@ rule tissues:
         runtime=30,
     params:
         code=code("tissues.py"),
-        settings=settings("tissues"),
+        maps=foreign_maps,
+        settings=settings("tissues", "grid_mm"),
     message:
         "{wildcards.scan}: mapping tissues and regions"
     script:

@@ -5,4 +5,9 @@ from calciflow.job import logged
 with logged(snakemake.log[0], __file__):
     from calciflow.tissues import segment_scan
 
-    segment_scan(**dict(snakemake.input.items()), **dict(snakemake.output.items()), **snakemake.params.settings)
+    segment_scan(
+        ct=snakemake.input.ct,
+        **dict(snakemake.output.items()),
+        maps=snakemake.params.maps,
+        **snakemake.params.settings,
+    )

@@ -14,6 +14,28 @@ warnings.filterwarnings("ignore", message='Field name "register"', category=User
 
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+LabelMap = Literal[
+    "totalsegmentator_total",
+    "totalsegmentator_v1_total",
+    "totalsegmentator_tissue_types",
+    "totalsegmentator_tissue_4_types",
+    "totalsegmentator_appendicular_bones",
+    "totalsegmentator_body",
+    "moose_body",
+    "moose_body_composition",
+    "moose_cardiac",
+    "moose_digestive",
+    "moose_lungs",
+    "moose_muscles",
+    "moose_organs",
+    "moose_peripheral_bones",
+    "moose_ribs",
+    "moose_vertebrae",
+    "boa_body_regions",
+    "boa_tissues",
+    "boa_body_parts",
+]
+"""Kinds of maps of other programs: the tables of ``maps/labels.tsv``; a test holds the two together."""
 
 
 class Section(BaseModel):
@@ -72,10 +94,46 @@ class Register(Section):
     )
 
 
+class Segment(Section):
+    """TotalSegmentator, where `tissues.engine` asks for it."""
+
+    command: str = setting(
+        "TotalSegmentator",
+        "-",
+        "The installed program: its name, its path, or a command that starts it in its own environment, as "
+        "`conda run -n totalseg TotalSegmentator`.",
+    )
+    tasks: tuple[Literal["total", "tissue_types", "appendicular_bones"], ...] = setting(
+        ("total",),
+        "-",
+        "Tasks to run; where two of them label a voxel, the first named counts. tissue_types and appendicular_bones "
+        "need a licence number (free for non-commercial use).",
+    )
+    device: Literal["cpu", "gpu"] = setting("cpu", "-", "Where to compute; gpu asks the cluster for one.")
+    model: Literal["normal", "fast", "fastest"] = setting(
+        "normal",
+        "-",
+        "Resolution of the task total: 1.5, 3 or 6 mm; a whole body at 1.5 mm takes hours without a GPU. 6 mm is too "
+        "coarse for fingers.",
+    )
+
+
 class Tissues(Section):
     """Tissue and region maps."""
 
-    engine: Literal["builtin"] = setting("builtin", "-", "What makes the maps; builtin needs the CT alone.")
+    engine: Literal["builtin", "labelmap", "totalsegmentator"] = setting(
+        "builtin",
+        "-",
+        "What makes the maps. builtin: from the CT alone; labelmap: from the files that labelmaps names; "
+        "totalsegmentator: runs that program (section segment). The built-in step fills in what a map lacks.",
+    )
+    labelmaps: dict[LabelMap, str] = setting(
+        {},
+        "-",
+        "Where the maps of other programs lie, by kind of map: a path, relative to the study, with {participant_id}, "
+        "{session_id}, {acquisition}, {scan} or {labelmap} (a column of scans.tsv) in it; a file or a folder of masks. "
+        "Where several label a voxel, the first named counts.",
+    )
     grid_mm: Annotated[float, Field(ge=2, le=8)] = setting(
         4.0, "mm", "Block size of the coarse grid on which outline, soft tissue and regions are found."
     )
@@ -234,6 +292,7 @@ class Config(Section):
     convert: Convert = Convert()
     suv: Suv = Suv()
     register: Register = Register()
+    segment: Segment = Segment()
     tissues: Tissues = Tissues()
     lesions: Lesions = Lesions()
     compartments: Compartments = Compartments()

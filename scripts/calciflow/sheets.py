@@ -38,6 +38,7 @@ SCAN_COLUMNS = {
     "exclude": "A reason in a few words: the scan is left out and listed with it.",
     "acquisition": "Letters or digits, such as `body` or `legs`: for a session acquired in pieces that share no frame "
     "of reference.",
+    "labelmap": "What `{labelmap}` stands for in the patterns of `tissues.labelmaps`, for this scan.",
 }
 CLINICAL_COLUMNS = {
     "participant_id": "The person. Required.",
@@ -65,6 +66,7 @@ class Scan:
     pet_series: str | None = None
     overrides: dict[str, float | str] = field(default_factory=dict)
     exclude: str | None = None
+    labelmap: str | None = None
 
     @property
     def prefix(self) -> str:
@@ -183,6 +185,7 @@ def read_scans(path: Path, people: Iterable[str]) -> list[Scan]:
             _optional(row, "pet_series"),
             overrides,
             exclude,
+            _optional(row, "labelmap"),
         )
         if scan.prefix in seen:
             raise StudyError(

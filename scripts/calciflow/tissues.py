@@ -1,5 +1,6 @@
 """Tissue and region maps of a CT."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,7 @@ from calciflow.anatomy.soft import FAT_EDGE_HU, find_lungs, muscle_compartment
 from calciflow.files import write_json
 from calciflow.images import Volume, read_volume, write_volume
 from calciflow.labels import REGION_LABELS, TISSUES, region_label, region_of
+from calciflow.maps.foreign import with_foreign_maps
 from calciflow.tables import write_table
 
 BONE_GRID_MM = 2.05
@@ -229,24 +231,33 @@ def _places(volume: Volume, joints: list[Joint], grid: Grid) -> list[dict[str, A
 def segment_scan(
     *,
     ct: str,
-    ct_json: str,
     tissues: str,
     tissues_tsv: str,
     regions: str,
     regions_tsv: str,
     anatomy: str,
-    engine: str = "builtin",
+    sources: str,
+    maps: Sequence[tuple[str, str]] = (),
     grid_mm: float = 4.0,
 ) -> None:
-    """Write the tissue and region maps of a scan (the stage ``tissues``)."""
+    """Write the tissue and region maps of a scan (the stage ``tissues``).
+
+    ``maps`` are other programs' maps, (kind, path), the first before the others; ``sources`` says for each voxel which
+    of them its tissue is from, 0 for the built-in map.
+    """
     volume = read_volume(ct)
-    maps = segment(volume, grid_mm)
-    write_volume(tissues, volume.like(maps.tissues), np.uint8)
-    write_volume(regions, volume.like(maps.regions), np.uint8)
+    found = segment(volume, grid_mm)
+    tissue_map, region_map, told = found.tissues, found.regions, found.anatomy
+    origin = np.zeros(1, np.uint8)
+    if maps:
+        tissue_map, region_map, origin, told = with_foreign_maps(volume, tissue_map, region_map, told, maps, grid_mm)
+    write_volume(sources, volume.like(np.broadcast_to(origin, tissue_map.shape)), np.uint8)
+    write_volume(tissues, volume.like(tissue_map), np.uint8)
+    write_volume(regions, volume.like(region_map), np.uint8)
     write_table(tissues_tsv, [{"index": v, "name": k} for k, v in TISSUES.items()], ("index", "name"))
     write_table(
         regions_tsv,
         [{"index": v, "name": r, "side": s} for v, (r, s) in REGION_LABELS.items()],
         ("index", "name", "side"),
     )
-    write_json(anatomy, maps.anatomy)
+    write_json(anatomy, told)

@@ -143,18 +143,19 @@ def test_the_stage_writes_its_files(tmp_path):
     paths = {n.replace(".nii.gz", "").replace(".", "_"): str(tmp_path / n) for n in names}
     segment_scan(
         ct=str(tmp_path / "ct.nii.gz"),
-        ct_json="",
         tissues=paths["tissues"],
         tissues_tsv=paths["tissues_tsv"],
         regions=paths["regions"],
         regions_tsv=paths["regions_tsv"],
         anatomy=paths["anatomy_json"],
+        sources=str(tmp_path / "sources.nii.gz"),
     )
     tissues = read_volume(tmp_path / "tissues.nii.gz")
     assert tissues.array.dtype == np.uint8
     assert np.allclose(tissues.affine, volume.affine)
     assert dict(read_table(tmp_path / "tissues.tsv")[["name", "index"]].itertuples(index=False)) == TISSUES
     assert len(read_table(tmp_path / "regions.tsv")) == 32
+    assert not read_volume(tmp_path / "sources.nii.gz").array.any()  # all of it is built in
     anatomy = json.loads((tmp_path / "anatomy.json").read_text())
     for key in ("regions", "joints", "midline", "noise_hu", "body_volume_ml", "uncertain_bone", "warnings"):
         assert key in anatomy

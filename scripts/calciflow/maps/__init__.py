@@ -1,0 +1,1 @@
+"""Maps of the body that other programs made: read, checked, translated, and put over the built-in ones."""
