@@ -28,10 +28,14 @@ include: "rules/cohort.smk"
 include: "rules/report.smk"
 
 
+# Small enough for a login node: a queue would cost more.
 localrules:
     all,
     screening,
     suv_images,
+    screen,
+    dataset,
+    internal,
 
 
 rule all:
