@@ -25,6 +25,7 @@ include: "rules/review.smk"
 include: "rules/scores.smk"
 include: "rules/qc.smk"
 include: "rules/cohort.smk"
+include: "rules/sweep.smk"
 include: "rules/report.smk"
 
 

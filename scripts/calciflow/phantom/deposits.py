@@ -90,8 +90,15 @@ def draw_volume(
 class Placer:
     """Finds places for deposits in a painted canvas and paints them."""
 
-    def __init__(self, canvas: Canvas, seed: int, calcium: float = 1.0, sites: Sites | None = None) -> None:
-        self.canvas = canvas
+    def __init__(
+        self,
+        canvas: Canvas,
+        seed: int,
+        calcium: float = 1.0,
+        sites: Sites | None = None,
+        avoid: NDArray[np.bool_] | None = None,
+    ) -> None:
+        self.canvas, self.avoid = canvas, avoid
         self.sites = sites
         self.calcium = calcium
         self.rng = np.random.default_rng([seed, 3])
@@ -134,6 +141,9 @@ class Placer:
         else:
             name = {"subcutaneous": "subcutaneous_fat", "other": "viscera"}.get(spec.compartment, spec.compartment)
             host = tissue == TISSUES[name]
+        if self.avoid is not None and self.avoid[box].any():
+            away = edt.edt(~self.avoid[box], anisotropy=c.grid.spacing, black_border=False, parallel=1)
+            host &= away > _APART_MM + 2
         if spec.site and self.sites is not None:
             host &= self.sites.mask(spec.site, c, box)
         return host & region
@@ -261,8 +271,7 @@ class Placer:
             if abs(volume / point - 1) < 0.01 or volume == 0:
                 break
             scale *= float(np.clip((point / volume) ** (1 / (2 if spec.form == "sheet" else 3)), 0.6, 1.5))
-        cover = cover.reshape(size[0], n[0], size[1], n[1], size[2], n[2]).mean(axis=(1, 3, 5), dtype=np.float64)
-        part = cover.astype(np.float32)
+        part = self._average(spec, cover, box, n)
         volume = float(part.sum(dtype=np.float64)) * float(np.prod(g.spacing)) / 1000
         if volume <= 0.3 * point:
             raise PlacementError(
@@ -298,6 +307,12 @@ class Placer:
         self.placed.append(placed)
         self._centres.append((np.array(mean), half_length(spec, radius * max(1.0, scale) ** 0.5), cluster))
         return placed
+
+    def _average(self, spec: DepositSpec, cover: Array, box: Box, n: Sequence[int]) -> Array:
+        """Part of each voxel of ``box`` that a deposit fills, from its cover on a grid ``n`` times finer."""
+        a, b, c = (part.stop - part.start for part in box)
+        mean = cover.reshape(a, n[0], b, n[1], c, n[2]).mean(axis=(1, 3, 5), dtype=np.float64)
+        return mean.astype(np.float32)
 
     def _neighbours(self, spec: DepositSpec, box: Box, inside: NDArray[np.bool_], bone: Array) -> list[str]:
         """Compartments other than its own that lie within 2 mm of a deposit's voxels."""
