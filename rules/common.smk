@@ -124,9 +124,7 @@ def path_of(scan, name):
 def voxels_of(wildcards):
     """Voxels of the scan's CT and PET, as index measured them."""
     return voxels(
-        Path(
-            f"results/{wildcards.sub}/{wildcards.ses}/{wildcards.scan}_screening.json"
-        )
+        Path(f"results/{wildcards.sub}/{wildcards.ses}/{wildcards.scan}_screening.json")
     )
 
 
