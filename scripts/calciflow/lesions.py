@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from calciflow.deposits.ct import CtRules, Deposit, find_deposits
 from calciflow.deposits.match import Part, match
-from calciflow.deposits.nolesion import Verdict, at_sternum, find_metal, in_urine, judge_deposit, judge_focus
+from calciflow.deposits.nolesion import Verdict, at_sternum, find_metal, in_dense, in_urine, judge_deposit, judge_focus
 from calciflow.deposits.pet import Focus, PetRules, find_foci
 from calciflow.deposits.reference import ct_blur, kvp_threshold, slice_noise
 from calciflow.deposits.rows import COLUMNS, Facts, lesion_rows
@@ -219,6 +219,8 @@ def _keep_foci(
                 centre = mapping.pet_to_ct(scene.suv.world(part.voxels).mean(axis=0, keepdims=True))[0]
                 if at_sternum(centre, tissues, ct, midline):
                     verdict = Verdict("in bone")
+            if verdict.cause is None and in_dense(focus, scene, ct, mapping):
+                verdict = Verdict("in bone")
             if verdict.cause is None and rules.injection_sites:
                 verdict = _at_injection(focus, scene, rules.injection_sites, regions, ct, mapping, verdict)
             if verdict.cause:

@@ -25,6 +25,11 @@ STREAK_MM = 60.0
 BLOOD_RATIO = 1.6
 """A vessel shows up to about the blood pool's uptake, and noise on top."""
 
+ANY_VESSEL = 1.2
+WHOLLY_MUSCLE = 0.9
+MOSTLY_MUSCLE = 0.6
+"""Vessels wide enough to be seen on PET run among muscles; those of skin, fat and digits are far narrower."""
+
 VESSEL_MM = (9.0, 18.0)
 """Distances from a focus within which a vessel goes on; a focus of its own has faded there, two widths of the blur
 off."""
@@ -41,6 +46,12 @@ GAS_ML = 0.1
 URINE_HU = (-10.0, 30.0)
 URINE_ML = 3.0
 """Urine reads 0 to 20 HU, muscle 40 to 60; smaller foci hold too few voxels of a noisy CT to tell."""
+
+DENSE_HU = 150.0
+DENSE_SHARE = 0.25
+DENSE_MM = 5.0
+DENSE_STEP_MM = 1.25
+"""Spongy bone reads 150 HU and more; a quarter of a ball as wide as the PET's blur is a rib's width."""
 
 TEETH_HU = 1500.0
 SHELL_MM = 3.0
@@ -224,6 +235,25 @@ def at_sternum(centre: NDArray[np.float64], tissues: NDArray[np.uint8], ct: Volu
     return bool((ring == TISSUES["subcutaneous_fat"]).mean() < 0.5)
 
 
+def in_dense(focus: Focus, scene: PetScene, ct: Volume, mapping: PetMapping) -> bool:
+    """Whether uptake without a deposit of its own sits in what CT shows dense: a bone that the map missed.
+
+    Within ``DENSE_MM`` of the middle of the uptake at least ``DENSE_SHARE`` of the CT reaches ``DENSE_HU``. A deposit
+    that dense would have been found on CT.
+    """
+    where = tuple(focus.voxels.T)
+    weight = np.maximum(scene.excess(where), 1e-3).astype(np.float64)
+    centre = (scene.suv.world(focus.voxels) * weight[:, None]).sum(axis=0) / weight.sum()
+    line = np.arange(-DENSE_MM, DENSE_MM + 0.1, DENSE_STEP_MM)
+    ball = np.stack(np.meshgrid(line, line, line, indexing="ij"), axis=-1).reshape(-1, 3)
+    ball = ball[np.linalg.norm(ball, axis=1) <= DENSE_MM]
+    places = np.round(ct.index(mapping.pet_to_ct(centre + ball))).astype(int)
+    places = places[((places >= 0) & (places < np.array(ct.array.shape))).all(axis=1)]
+    if not len(places):
+        return False
+    return bool((ct.array[tuple(places.T)] >= DENSE_HU).mean() >= DENSE_SHARE)
+
+
 def in_urine(focus: Focus, scene: PetScene, ct: Volume, regions: NDArray[np.uint8], mapping: PetMapping) -> bool:
     """Whether a large hot focus of abdomen or pelvis is urine, by its CT: water, neither muscle nor fat.
 
@@ -264,8 +294,13 @@ def judge_focus(focus: Focus, scene: PetScene, bone_spill_max: float) -> Verdict
         return Verdict("bone spill-in")
     if share["other"] > MOSTLY:
         return Verdict("inside the skull or airway")
-    blood = BLOOD_RATIO * scene.uptakes.reference + 3.0 * float(scene.noise[focus.peak])
-    if float(scene.suv.array[focus.peak]) < blood and in_vessel(focus, scene):
+    reference, noise = scene.uptakes.reference, 3.0 * float(scene.noise[focus.peak])
+    height = float(scene.suv.array[focus.peak])
+    among_muscle = float(scene.shares["muscle"][focus.peak])
+    if height < BLOOD_RATIO * reference + noise and among_muscle > MOSTLY_MUSCLE and in_vessel(focus, scene):
+        return Verdict("blood vessel")
+    # Vessels cross and branch: what is no hotter than blood among muscles cannot be told from one.
+    if height < ANY_VESSEL * reference + noise and among_muscle > WHOLLY_MUSCLE:
         return Verdict("blood vessel")
     flags = []
     if focus.bone_fraction > 0.3:
