@@ -35,6 +35,8 @@ def tissue_levels(
         Voxels of normal soft tissue.
     """
     where = np.flatnonzero(quiet)
+    if not len(where):
+        return np.zeros(len(parts))
     if len(where) > FIT_VOXELS:
         where = where[:: len(where) // FIT_VOXELS + 1]
     design = np.stack([part.ravel()[where] for part in parts], axis=1).astype(np.float64)
@@ -42,7 +44,7 @@ def tissue_levels(
     enough = design.mean(axis=0) > LEAST_SHARE
     levels = np.zeros(len(parts))
     keep = np.ones(len(values), bool)
-    if not enough.any() or not len(values):
+    if not enough.any():
         return levels
     for _ in range(ROUNDS):
         solution = np.linalg.lstsq(design[keep][:, enough], values[keep], rcond=None)[0]

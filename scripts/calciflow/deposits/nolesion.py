@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import cc3d
 import numpy as np
@@ -65,13 +64,6 @@ class Verdict:
 
     cause: str | None = None
     flags: tuple[str, ...] = ()
-
-
-STERNUM_HALF_WIDTH_MM = 20.0
-"""The body of the sternum is about 40 mm wide (anatomy textbooks: manubrium 50, body 25 to 45 mm)."""
-
-MIN_LUNG_ML_A_SLICE = 3.0
-"""Lung in a 3 mm slice, ml: enough that the slice passes through the chest and not through gas in the bowel."""
 
 
 def tissue_fractions(labels: NDArray[np.uint8], where: NDArray[np.bool_]) -> dict[str, float]:
@@ -202,37 +194,6 @@ def in_vessel(focus: Focus, scene: PetScene) -> bool:
         return False
     directions = bright / np.linalg.norm(bright, axis=1, keepdims=True)
     return bool((directions @ directions.T).min() <= -0.5)
-
-
-def at_sternum(centre: NDArray[np.float64], tissues: NDArray[np.uint8], ct: Volume, midline: Mapping[str, Any]) -> bool:
-    """Whether a dense or hot thing lies where the sternum lies: on the midline, before the lungs, not in fat.
-
-    The sternum hangs on cartilage alone, which CT shows as soft, and its cortex is thin: of all large bones it is the
-    one that looks most like a deposit. Anatomy, not HU, tells it.
-
-    Parameters
-    ----------
-    centre
-        RAS mm, shape (3,).
-    tissues
-        Label map on the grid of ``ct``.
-    midline
-        ``point_mm`` and ``normal`` of the midsagittal plane, from the anatomy; without them nothing is told.
-    """
-    if not midline.get("point_mm") or not midline.get("normal"):
-        return False
-    normal = np.asarray(midline["normal"], float)
-    if abs((centre - np.asarray(midline["point_mm"], float)) @ normal) > STERNUM_HALF_WIDTH_MM:
-        return False
-    z, y, x = np.clip(np.rint(ct.index(centre[None])[0]), 0, np.array(tissues.shape) - 1).astype(int)
-    lung = np.argwhere(tissues[z] == TISSUES["lung"])
-    if len(lung) * ct.voxel_ml < MIN_LUNG_ML_A_SLICE * ct.spacing[0] / 3.0:
-        return False
-    # Rows grow to the front; the sternum lies before the middle of the lungs, the spine behind it.
-    if y <= np.median(lung[:, 0]):
-        return False
-    ring = tissues[z, max(y - 4, 0) : y + 5, max(x - 4, 0) : x + 5]
-    return bool((ring == TISSUES["subcutaneous_fat"]).mean() < 0.5)
 
 
 def in_dense(focus: Focus, scene: PetScene, ct: Volume, mapping: PetMapping) -> bool:

@@ -66,7 +66,7 @@ class PetRules:
     threshold: str = "relative"
     suv_absolute: float = 4.0
     rise: float = 0.4
-    z: float = 4.5
+    z: float = 5.2
     min_volume_ml: float = 0.05
     tolerance_mm: float = 3.0
 
