@@ -306,7 +306,8 @@ def test_a_pet_of_a_part_of_the_body(body):
     assert result.residual_mm["head"] is None
 
 
-@pytest.mark.parametrize("mode", ["rigid", pytest.param("limbs", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["rigid", "limbs"])
 def test_no_bone_no_body_no_overlap_and_no_uptake_are_untestable(body, mode):
     pet = body.pet()
     no_bone = np.where(body.tissues == 4, 3, body.tissues)
@@ -347,6 +348,8 @@ def test_chance_is_not_taken_for_an_improvement():
         better += compare(before, before + rng.normal(0, 0.05, 40)).better
     assert better <= 3
     assert compare(np.full(5, 0.5), np.array([0.6, 0.61, 0.62, 0.6, 0.6])).better
+    assert compare(np.array([0.6, 0.61, 0.62, 0.6, 0.6]), np.full(5, 0.5)).worse
+    assert not compare(np.full(5, 0.5), np.array([0.6, 0.61, 0.62, 0.6, 0.6])).worse
     assert not compare(np.array([0.5, 0.5]), np.array([0.9, 0.95])).better  # two parts say nothing
     assert not compare(np.array([np.nan] * 5), np.ones(5)).better
 
