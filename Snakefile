@@ -25,13 +25,18 @@ include: "rules/review.smk"
 include: "rules/scores.smk"
 include: "rules/qc.smk"
 include: "rules/cohort.smk"
+include: "rules/sweep.smk"
 include: "rules/report.smk"
 
 
+# Small enough for a login node: a queue would cost more.
 localrules:
     all,
     screening,
     suv_images,
+    screen,
+    dataset,
+    internal,
 
 
 rule all:

@@ -176,7 +176,7 @@ class Lesions(Section):
         "Uptake must rise above its local background by at least that share of the blood pool's SUV.",
     )
     pet_z: Positive = setting(
-        4.5, "SD", "Uptake must rise above its local background by that many standard deviations of the filtered noise."
+        5.2, "SD", "Uptake must rise above its local background by that many standard deviations of the filtered noise."
     )
     pet_min_volume_ml: Annotated[float, Field(ge=0)] = setting(
         0.05, "ml", "Smaller foci are left out: a point source fills 0.1 ml at half height."
@@ -281,6 +281,13 @@ class Config(Section):
     clinical_scores: str | None = setting(None, "path", "Sheet of the clinicians' scores; none by default.")
     allow_incomplete: bool = setting(
         False, "-", "Summarise the scans that are finished at this moment, although others failed."
+    )
+    sweep: dict[str, tuple[Any, ...]] = setting(
+        {},
+        "-",
+        "Values to try beside the study's own, one parameter at a time, such as {lesions.hu_floor: [100, 200], "
+        "lesions.pet_threshold: [41%, SUV10]}; keys of lesions, compartments and scores. Each runs in "
+        "results/sweep/NAME=VALUE, without readers' edits, and the report shows how the answer moves.",
     )
     convert: Convert = Convert()
     suv: Suv = Suv()
