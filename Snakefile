@@ -26,6 +26,12 @@ include: "rules/scores.smk"
 include: "rules/qc.smk"
 include: "rules/cohort.smk"
 include: "rules/report.smk"
+include: "rules/audit.smk"
+
+
+# A run that fails has no audit at its end; its logs and results are looked through all the same.
+onerror:
+    audit_what_is_there()
 
 
 localrules:
@@ -39,6 +45,7 @@ rule all:
     input:
         "results/dataset_description.json",
         "results/report.html",
+        "results/audit.json",
         every_scan_file,
         crashed_in_index,
 

@@ -14,7 +14,7 @@ from calciflow.config_file import all_keys
 
 pytestmark = pytest.mark.xdist_group("study")
 
-COHORT = {"cohort": 1, "report": 1}
+COHORT = {"cohort": 1, "report": 1, "audit": 1}
 AFTER_REVIEW = {"review": 2, "scores": 2, "qc": 2, **COHORT}
 AFTER_LESIONS = {"compartments": 2, **AFTER_REVIEW}
 DOWNSTREAM = {

@@ -159,12 +159,15 @@ class Listing:
         Files that begin as DICOM, or are called so, but whose header cannot be read.
     other
         Number of files that are no DICOM.
+    heads
+        The first bytes of the first image of each series: what else its header says.
     """
 
     headers: list[Header] = field(default_factory=list)
     files: int = 0
     broken: list[Entry] = field(default_factory=list)
     other: int = 0
+    heads: dict[str, bytes] = field(default_factory=dict)
 
 
 @contextmanager
@@ -347,6 +350,8 @@ def read_listing(source: str | Path) -> Listing:
                 listing.other += 1
             else:
                 listing.headers.extend(found)
+                if found:
+                    listing.heads.setdefault(found[0].series_uid, seen.head)
     return listing
 
 
@@ -359,8 +364,8 @@ class _Seen:
 
     def read(self, count: int) -> bytes:
         data = self._stream.read(count)
-        if len(self.head) < 512:
-            self.head += data[:512]
+        if len(self.head) < HEAD:
+            self.head += data[: HEAD - len(self.head)]
         return data
 
 
