@@ -11,7 +11,7 @@ PINNED := --quiet --disable-pip-version-check --no-deps --require-hashes
 .DEFAULT_GOAL := help
 SPLIT ?= dev
 N ?= 3
-.PHONY: help env demo benchmark test test-all benchmark-convert lint format config lock selftest clean
+.PHONY: help env demo benchmark benchmark-implants test test-all benchmark-convert lint format config lock selftest clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -38,6 +38,13 @@ demo: $(VENV)/installed  ## make the demo cohort's DICOM, run the whole workflow
 
 benchmark: $(VENV)/installed  ## how wrong the workflow is, on phantoms of known truth: SPLIT=dev|test N=scans
 	$(BIN)/python -m calciflow.benchmark $(SPLIT) $(N)
+
+# hosts: folders or archives of one PET/CT each, by default the test data's
+HOSTS ?= $(wildcard $(CALCIFLOW_TESTDATA)/sts/STS_*)
+OUT ?= benchmark/implants
+benchmark-implants: $(VENV)/installed  ## the same on deposits put into real scans: HOSTS="scan ..." OUT=folder
+	@test -n "$(strip $(HOSTS))" || { echo 'name scans: make benchmark-implants HOSTS="dicom/a dicom/b" OUT=folder' >&2; exit 1; }
+	$(BIN)/python -m calciflow.implant $(OUT) $(HOSTS)
 
 selftest: $(VENV)/installed  ## check the SUV rules of this installation on made headers
 	$(BIN)/python -m calciflow.selftest

@@ -8,15 +8,22 @@ import os
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from calciflow.cluster.identity import job_prefix
+from calciflow.cluster.run import RESTARTS, end_leftovers, on_slurm, run_snakemake, slurm_options
 from calciflow.errors import StudyError
 from calciflow.files import read_json
 from calciflow.sheets import Scan, read_participants, read_scans
 from calciflow.study import SCAN_FILES, ask_refresh, source_digest
 
+SIGN_EVERY_S = 30.0
+DEAD_AFTER_S = 120.0
+DYING_S = 60.0
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 
 
@@ -36,6 +43,13 @@ def main(arguments: list[str] | None = None) -> int:
     run.add_argument("study", type=Path, metavar="STUDY", help="the study's folder")
     run.add_argument("--scan", action="append", default=[], metavar="sub-01/ses-01", help="only this scan; repeatable")
     run.add_argument("--profile", default="default", help="default, slurm, or a profile folder")
+    run.add_argument(
+        "--patience",
+        type=float,
+        default=30,
+        metavar="MINUTES",
+        help="on Slurm: end a run for which no job is in the queue, or whose controller does not answer, for so long",
+    )
     new = commands.add_parser("new", help="draft a study's sheets from a folder of scans")
     new.add_argument("study", type=Path, metavar="STUDY")
     new.add_argument("archive", type=Path, metavar="ARCHIVE", help="folder that holds the scans' DICOM files")
@@ -52,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
         study = _study(known.study)
         if known.command == "refresh":
             return _refresh(study)
-        return _run(study, known.scan, known.profile, rest)
+        return _run(study, known.scan, known.profile, 60 * known.patience, rest)
     except StudyError as error:
         print(f"calciflow: {error}", file=sys.stderr)
         return 2
@@ -92,27 +106,43 @@ def targets(names: list[str], scans: list[Scan]) -> list[str]:
     return found
 
 
-def _run(study: Path, names: list[str], profile: str, rest: list[str]) -> int:
+def _run(study: Path, names: list[str], profile: str, patience_s: float, rest: list[str]) -> int:
     if importlib.util.find_spec("snakemake") is None:
         raise StudyError(f"{sys.executable} has no Snakemake. Make the environment with `make env`, or activate yours.")
     shipped = REPOSITORY / "profiles" / profile
     folder = shipped if shipped.is_dir() else Path(profile).resolve()
     if not folder.is_dir():
         raise StudyError(f"--profile {profile}: no profile of calciflow (default, slurm), and no folder.")
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")]
-    command += ["--directory", str(study), "--workflow-profile", str(folder)]
     wanted = targets(names, _scans(study)) if names else []
     # Another copy of the library on PYTHONPATH would stand before the repository's.
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")]
+    command += ["--directory", str(study), "--workflow-profile", str(folder)]
+    dry = any(option in ("-n", "--dry-run", "--dryrun") for option in rest)
+    slurm = on_slurm(folder, rest) and not dry
     with _held(study) as descriptor:
-        if any((study / ".snakemake" / "locks").glob("*")):
-            print(
-                "calciflow: an earlier run was killed; its lock is cleared, since no process holds it", file=sys.stderr
+        if slurm:
+            options, variables = slurm_options(study, folder, rest)
+            command += options
+            environment |= variables | {"CALCIFLOW_PATIENCE_S": str(patience_s)}
+        status = 1
+        for _ in range(RESTARTS + 1):
+            _unlock(study, command, environment)
+            # Targets before the user's options: one that takes many values would swallow a target behind it.
+            status, verdict = run_snakemake(
+                [*command, *wanted, *rest], environment, descriptor, job_prefix(study) if slurm else None, patience_s
             )
-            subprocess.run([*command, "--unlock"], env=environment, check=True, capture_output=True)
-        # Targets before the user's options: one that takes many values would swallow a target behind it.
-        done = subprocess.run([*command, *wanted, *rest], env=environment, pass_fds=[descriptor], check=False)
-    return done.returncode
+            if verdict != "forgotten":
+                break
+            end_leftovers(study)
+    return status or (1 if verdict else 0)
+
+
+def _unlock(study: Path, command: list[str], environment: dict[str, str]) -> None:
+    """Clear Snakemake's lock: whoever calls this holds the study, so no process holds that lock."""
+    if any((study / ".snakemake" / "locks").glob("*")):
+        print("calciflow: an earlier run was killed; its lock is cleared, since no process holds it", file=sys.stderr)
+        subprocess.run([*command, "--unlock"], env=environment, check=True, capture_output=True)
 
 
 @contextmanager
@@ -133,16 +163,57 @@ def _held(study: Path) -> Iterator[int]:
         except OSError:
             holder = path.read_text(encoding="utf-8").strip() or "unknown"
             raise StudyError(f"{study}: another run is going on ({holder}). Wait for it, or end it.") from None
-        alive = writers(study)
+        _wait_for_other_host(path)
+        # Where this machine is also a node, cancelled jobs may take a moment to die.
+        patience = time.monotonic() + (DYING_S if end_leftovers(study) else 0)
+        while (alive := writers(study)) and time.monotonic() < patience:
+            time.sleep(0.5)
         if alive:
             raise StudyError(
                 f"{study}: processes still work there: {alive}. Wait for them, or end them, then run again."
             )
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
-        yield descriptor
+        with _signs_of_life(path):
+            yield descriptor
+        os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def _signs_of_life(path: Path) -> Iterator[None]:
+    """Touch the lock's file while the run goes on, for other login nodes: not every file system shows them a lock."""
+    over = threading.Event()
+
+    def touch() -> None:
+        while not over.wait(SIGN_EVERY_S):
+            with suppress(OSError):
+                os.utime(path)
+
+    thread = threading.Thread(target=touch, daemon=True, name="calciflow-signs-of-life")
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _wait_for_other_host(path: Path) -> None:
+    """Refuse if a run on another machine has given a sign of life just now; ages by the file server's clock."""
+    holder = path.read_text(encoding="utf-8").strip()
+    if not holder or holder.endswith(f" on {socket.gethostname()}"):
+        return
+    probe = path.with_name("clock")
+    probe.touch()
+    age = probe.stat().st_mtime - path.stat().st_mtime
+    probe.unlink()
+    if abs(age) < DEAD_AFTER_S:
+        raise StudyError(
+            f"another run may be going on: {holder} gave a sign of life {abs(age):.0f} s ago. If it was killed, "
+            f"run again in {DEAD_AFTER_S:g} s."
+        )
 
 
 def writers(study: Path) -> list[int]:

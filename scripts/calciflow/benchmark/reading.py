@@ -147,7 +147,8 @@ def compare_scan(study: Path, person: str, session: str, form: Form) -> Compared
     scan: dict[str, Any] = {"participant_id": person, "n_deposits": len(truth), "n_lesions": len(lesions)}
     scan["false_positives"] = len(false)
     regions = read_volume(true / "regions.nii.gz").array
-    scan |= {f"dice_{word}": value for word, value in tissue_dice(tissues, found_tissues, regions).items()}
+    if read_json(true / "scan.json").get("kind") != "implants":  # a real body's tissues are not known
+        scan |= {f"dice_{word}": value for word, value in tissue_dice(tissues, found_tissues, regions).items()}
     bone = TISSUES["bone"]
     hu = read_volume(f"{stem}_ct.nii.gz").array
     scan["bone_fragments"] = bone_fragments(tissues == bone, found_tissues == bone, hu, true_map.spacing)

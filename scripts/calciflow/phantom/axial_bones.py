@@ -203,7 +203,7 @@ def skull_bones(s: float) -> Iterator[Bone]:
     vault = ball(p(0, -4, 1614), np.array([71, 90, 79]) * s)
     base = ball(p(0, -20, 1572), np.array([52, 55, 34]) * s)
     yield Bone("calvaria", Union((vault, base), 10 * s), 1.6 * s, 1200, 500, 2.8)
-    face: list[Shape] = [ball(p(0, 58, 1556), np.array([34, 26, 34]) * s)]
+    face: list[Shape] = [ball(p(0, 58, 1556), np.array([34, 26, 34]) * s), tube(_arch_of_teeth(1540) * s, 6.5 * s)]
     for m in (1, -1):
         face.append(tube([p(m * 30, 74, 1562), p(m * 58, 52, 1568), p(m * 66, 10, 1574)], np.array([6, 5.5, 4]) * s))
         face.append(
@@ -215,12 +215,18 @@ def skull_bones(s: float) -> Iterator[Bone]:
     yield Bone("face", Union(tuple(face), 5 * s), 1.3 * s, 900, 250, 2.6)
     half = [[52, 8, 1562], [52, 12, 1522], [39, 46, 1508], [18, 72, 1502], [0, 78, 1501]]
     path = half + [[-x, y, z] for x, y, z in reversed(half[:-1])]
-    yield Bone("mandible", tube(np.array(path) * s, 8 * s), 2.4 * s, 1300, 300, 2.6)
+    jaw = Union((tube(np.array(path) * s, 8 * s), tube(_arch_of_teeth(1507) * s, 6 * s)), 4 * s)
+    yield Bone("mandible", jaw, 2.4 * s, 1300, 300, 2.6)
+
+
+def _arch_of_teeth(z: float, reach: float = 0.0, count: int = 14) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    """Points along a dental arch at height z (mm at 1.70 m): the bone that holds the teeth, or their middles."""
+    angle = np.linspace(-1.25, 1.25, count)
+    return np.stack([34 * np.sin(angle), 40 + reach + 34 * np.cos(angle), np.full(count, z)], axis=1)
 
 
 def teeth(s: float) -> Iterator[Shape]:
-    """Crowns and roots of both rows."""
-    for z, reach in ((1524, 0.0), (1534, 1.5)):
-        for angle in np.linspace(-1.25, 1.25, 14):
-            centre = np.array([34 * np.sin(angle), 40 + reach + 34 * np.cos(angle), z]) * s
+    """Crowns and roots of both rows: the roots stand in the bone of the jaws."""
+    for z, reach in ((1516, 0.0), (1530, 1.5)):
+        for centre in _arch_of_teeth(z, reach) * s:
             yield Ellipsoid(centre, np.array([3.4, 3.4, 7]) * s)

@@ -261,8 +261,7 @@ class Placer:
             if abs(volume / point - 1) < 0.01 or volume == 0:
                 break
             scale *= float(np.clip((point / volume) ** (1 / (2 if spec.form == "sheet" else 3)), 0.6, 1.5))
-        cover = cover.reshape(size[0], n[0], size[1], n[1], size[2], n[2]).mean(axis=(1, 3, 5), dtype=np.float64)
-        part = cover.astype(np.float32)
+        part = self._average(spec, cover, box, n)
         volume = float(part.sum(dtype=np.float64)) * float(np.prod(g.spacing)) / 1000
         if volume <= 0.3 * point:
             raise PlacementError(
@@ -298,6 +297,12 @@ class Placer:
         self.placed.append(placed)
         self._centres.append((np.array(mean), half_length(spec, radius * max(1.0, scale) ** 0.5), cluster))
         return placed
+
+    def _average(self, spec: DepositSpec, cover: Array, box: Box, n: Sequence[int]) -> Array:
+        """Part of each voxel of ``box`` that a deposit fills, from its cover on a grid ``n`` times finer."""
+        a, b, c = (part.stop - part.start for part in box)
+        mean = cover.reshape(a, n[0], b, n[1], c, n[2]).mean(axis=(1, 3, 5), dtype=np.float64)
+        return mean.astype(np.float32)
 
     def _neighbours(self, spec: DepositSpec, box: Box, inside: NDArray[np.bool_], bone: Array) -> list[str]:
         """Compartments other than its own that lie within 2 mm of a deposit's voxels."""

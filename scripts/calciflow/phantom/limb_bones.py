@@ -92,7 +92,6 @@ def leg_bones(limbs: Limbs, s: float) -> Iterator[Bone]:
     f = limbs.frames["foot"]
     tarsus = (
         ("talus", (0, -12, 6), (17, 12, 24)),
-        ("calcaneus", (3, -38, -22), (15, 16, 33)),
         ("navicular", (-10, -20, 37), (17, 12, 8)),
         ("cuboid", (17, -36, 42), (12, 11, 17)),
         ("medial cuneiform", (-20, -29, 58), (8, 11, 12)),
@@ -102,6 +101,15 @@ def leg_bones(limbs: Limbs, s: float) -> Iterator[Bone]:
     for name, centre, radii in tarsus:
         piece = ball(f.point(*(np.array(centre) * s)), np.array(radii) * s, f)
         yield Bone(f"{side} {name}", piece, 1.2 * s, 800, 190, 2.6)
+    # The heel bone carries the talus and reaches the cuboid.
+    heel: list[Shape] = [
+        ball(f.point(*(np.array(centre) * s)), np.array(radii) * s, f)
+        for centre, radii in (
+            ((3, -38, -24), (15, 16, 31)), ((4, -30, -4), (14, 11, 18)), ((11, -35, 16), (11, 10, 14)),
+            ((-9, -26, 4), (9, 6, 11)),
+        )
+    ]  # fmt: skip
+    yield Bone(f"{side} calcaneus", Union(tuple(heel), 6 * s), 1.2 * s, 800, 190, 2.6)
     for index in range(5):
         u, start, end, r = toe_axis(index, s)
         base = f.point(u * 0.75, (-30, -26, -29, -36, -40)[index] * s, (72, 70, 70, 66, 62)[index] * s)

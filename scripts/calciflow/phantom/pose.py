@@ -135,6 +135,21 @@ def half_width(loft: Loft, z: float) -> tuple[float, float]:
     return float(a[0]), float(front[0])
 
 
+def _lying_hand(skin: Loft, wrist: Point, m: float, s: float) -> Point:
+    """Direction of a hand that lies on the trunk: bent at the wrist as far as the skin lets it."""
+    best = _unit(np.array([-m * 0.45, 0.0, -0.89]))
+    along = np.linspace(0.25, 1.0, 6) * 190 * s
+    curl = np.array([0.0, -1.0, 0.0]) * 20 * s  # fingers bend towards the palm
+    for tilt in np.arange(0.0, -1.45, -0.1):
+        direction = _unit(np.array([-m * 0.45, tilt, -0.89]))
+        points = wrist + along[:, None] * direction + np.linspace(0, 1, 6)[:, None] ** 2 * curl
+        x, y, z = points.T.astype(np.float32)
+        if float(skin.distance(x, y, z).min()) < 15 * s:
+            break
+        best = direction
+    return best
+
+
 def limbs_of(person: PersonSpec, build: Build, skin: Loft, side: str, rng: np.random.Generator) -> Limbs:
     """Joints of one side.
 
@@ -175,7 +190,7 @@ def limbs_of(person: PersonSpec, build: Build, skin: Loft, side: str, rng: np.ra
             x, y, z = path.T.astype(np.float32)
             if float((skin.distance(x, y, z) - np.linspace(38, 24, 10) * s * build.lean**0.7).min()) > 0:
                 break
-        knuckles = wrist + _unit(np.array([-m * 0.45, 0.0, -0.89])) * hand
+        knuckles = wrist + _lying_hand(skin, wrist, m, s) * hand
         palm = np.array([0.0, -1.0, 0.0])
         front = np.array([0.0, 0.3, 1.0])
     else:
