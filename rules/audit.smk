@@ -25,7 +25,7 @@ def audit_what_is_there():
     try:
         audit_study(
             identifiers=lists,
-            report=None,
+            told=None,
             private="private/audit.tsv",
             labels=labels,
             ignore=SETTINGS.audit.ignore,
@@ -42,7 +42,7 @@ rule audit:
         "results/report.html",
         identifiers=identifier_lists(),
     output:
-        report="results/audit.json",
+        told="results/audit.json",
     log:
         "logs/audit.log",
     conda:

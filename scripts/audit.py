@@ -7,7 +7,7 @@ with logged(snakemake.log[0], __file__):
 
     audit_study(
         identifiers=snakemake.input.identifiers,
-        report=snakemake.output.report,
+        told=snakemake.output.told,
         private=snakemake.params.private,
         labels=snakemake.params.labels,
         ignore=snakemake.params.ignore,

@@ -235,7 +235,7 @@ def own_texts(library: Path) -> Iterator[str]:
 def audit_study(
     *,
     identifiers: Sequence[str],
-    report: str | None,
+    told: str | None,
     private: str,
     labels: Sequence[str],
     ignore: Sequence[str] = (),
@@ -247,7 +247,7 @@ def audit_study(
     ----------
     identifiers
         The private lists that ``index`` wrote.
-    report
+    told
         Output: how much was searched. Written only if nothing was found; None: not written.
     private
         What was found, with the identifiers themselves: beside the results, not in them.
@@ -276,5 +276,5 @@ def audit_study(
             + f"{more}\nDo not pass the results on. {private} says which words; what is none of anybody's "
             "(a word of everyday language) goes into `audit.ignore` of the config; else report it as a bug."
         )
-    if report is not None:
-        write_json(report, {"files_searched": count, "scans": len(identifiers), "identifiers_found": 0})
+    if told is not None:
+        write_json(told, {"files_searched": count, "scans": len(identifiers), "identifiers_found": 0})

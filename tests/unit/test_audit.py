@@ -94,7 +94,7 @@ def audit(root: Path, content: dict[str, Any], **options: Any) -> None:
     (root / "private" / "list.json").write_text(json.dumps(content))
     audit_study(
         identifiers=[str(root / "private" / "list.json")],
-        report=str(root / "results" / "audit.json"),
+        told=str(root / "results" / "audit.json"),
         private=str(root / "private" / "audit.tsv"),
         labels=["sub-01", "ses-01", "DM"],
         study=str(root),
