@@ -15,6 +15,7 @@ from pydicom.tag import BaseTag
 from pydicom.uid import UID
 
 from calciflow.dicom.archive import MEMBER_LIMIT, Entry, walk
+from calciflow.dicom.deflated import check_deflated
 from calciflow.dicom.fields import number, numbers, text, texts, whole
 
 HEAD = 1 << 16
@@ -197,6 +198,7 @@ def looks_like_dicom(head: bytes) -> bool:
 
 def parse(data: bytes, tags: list[BaseTag | int | str | tuple[int, int]] | None = None) -> tuple[Dataset, bool]:
     """Read a header from bytes; the second value tells whether pixel data follow within these bytes."""
+    check_deflated(data)
     buffer = io.BytesIO(data)
     dataset = pydicom.dcmread(buffer, stop_before_pixels=True, force=True, specific_tags=tags)
     rest = data[buffer.tell() : buffer.tell() + 4]
