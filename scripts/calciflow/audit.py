@@ -172,23 +172,22 @@ def search_for(files: Iterable[Mapping[str, Any]], own: Iterable[str], labels: I
     return Search({phrase: note for phrase, note in wanted.items() if phrase not in known}, stems)
 
 
-def texts_of(path: Path) -> Iterator[str]:
+def text_of(path: Path) -> str:
     """Everything in a file that can say something, as text."""
-    content = path.read_bytes()
     if path.name.endswith(".gz"):
+        image = ".nii" in path.name
         try:
-            if ".nii" in path.name:
-                with gzip.open(path) as stream:
-                    content = stream.read(IMAGE_HEAD)
-            else:
-                content = gzip.decompress(content)
-        except (OSError, EOFError, zlib.error):
-            pass  # cut off: its bytes are looked at as they are
-    elif path.suffix == ".png":
+            with gzip.open(path) as stream:
+                content = stream.read(IMAGE_HEAD if image else -1)
+        except (OSError, EOFError, zlib.error):  # cut off: its bytes are looked at as they are
+            content = path.read_bytes()
+    else:
+        content = path.read_bytes()
+    if path.suffix == ".png":
         content = b"\n".join(_png_texts(content))
     elif path.suffix in (".html", ".svg"):
         content = EMBEDDED.sub(b"", content)
-    yield content.decode("utf-8", "replace")
+    return content.decode("utf-8", "replace")
 
 
 def _png_texts(content: bytes) -> Iterator[bytes]:
@@ -219,8 +218,7 @@ def find_leaks(study: Path, folders: Sequence[str], search: Search) -> tuple[lis
             found = search.found(name)
             if path.is_file():
                 count += 1
-                for text in texts_of(path):
-                    found |= search.found(text)
+                found |= search.found(text_of(path))
             leaks |= {Leak(name, *note) for note in found}
     return sorted(leaks, key=lambda leak: (leak.file, leak.what, leak.scan, leak.value)), count
 

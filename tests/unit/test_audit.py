@@ -11,7 +11,7 @@ import pytest
 
 import dicom_scans as make
 import sentinels
-from calciflow.audit import audit_study, own_texts, phrases, search_for, texts_of, words
+from calciflow.audit import audit_study, own_texts, phrases, search_for, text_of, words
 from calciflow.errors import StudyError
 from calciflow.images import Volume, write_volume
 from calciflow.index import index_scan
@@ -143,11 +143,11 @@ def test_pictures_are_searched_for_text_not_for_pixels(tmp_path: Path) -> None:
     chunk = lambda kind, data: len(data).to_bytes(4, "big") + kind + data + b"crc "  # noqa: E731
     png = b"\x89PNG\r\n\x1a\n" + chunk(b"IDAT", b" heinrich ") + chunk(b"tEXt", b"Author\0Jane")
     (tmp_path / "a.png").write_bytes(png)
-    text = "".join(texts_of(tmp_path / "a.png"))
+    text = text_of(tmp_path / "a.png")
     assert "Jane" in text
     assert "heinrich" not in text
     (tmp_path / "a.html").write_text('<img src="data:image/png;base64,Heinrich/AAA+=="> Jane')
-    text = "".join(texts_of(tmp_path / "a.html"))
+    text = text_of(tmp_path / "a.html")
     assert "Jane" in text
     assert "Heinrich" not in text
 
