@@ -25,6 +25,7 @@ include: "rules/review.smk"
 include: "rules/scores.smk"
 include: "rules/qc.smk"
 include: "rules/cohort.smk"
+include: "rules/sweep.smk"
 include: "rules/report.smk"
 include: "rules/audit.smk"
 
@@ -34,10 +35,14 @@ onerror:
     audit_what_is_there()
 
 
+# Small enough for a login node: a queue would cost more.
 localrules:
     all,
     screening,
     suv_images,
+    screen,
+    dataset,
+    internal,
 
 
 rule all:

@@ -17,7 +17,9 @@ from calciflow.forms import load_form
 from calciflow.forms_path import find_form
 from calciflow.maps.masks import files_of
 from calciflow.maps.paths import check_patterns, find_map
+from calciflow.resources import memory_mb, runtime_min, voxels
 from calciflow.sheets import read_clinical_scores, read_participants, read_scans
+from calciflow.sweeps import STAGES, sweep_runs
 from calciflow.study import (
     SCAN_FILES,
     edit_files,
@@ -32,6 +34,10 @@ try:
     SCANS = {scan.prefix: scan for scan in read_scans(Path(SETTINGS.scans), PEOPLE)}
     FORM = find_form(SETTINGS.scores.form, Path.cwd(), REPOSITORY)
     FORM_CONTENT = yaml.safe_load(Path(FORM).read_text(encoding="utf-8"))
+    SWEEP = {trial.folder: trial for trial in sweep_runs(SETTINGS)}
+    for trial in SWEEP.values():
+        if trial.parameter == "scores.form":
+            load_form(find_form(trial.value, Path.cwd(), REPOSITORY))
     FORM_REGIONS = {line.region for line in load_form(FORM).rows}
     check_patterns(SETTINGS.tissues.engine, SETTINGS.tissues.labelmaps)
     if SETTINGS.clinical_scores:
@@ -69,6 +75,7 @@ wildcard_constraints:
     ses="ses-[A-Za-z0-9]+",
     scan="sub-[A-Za-z0-9]+_ses-[A-Za-z0-9]+(_acq-[A-Za-z0-9]+)?",
     modality="ct|pet",
+    run="(lesions|compartments|scores)\\.[a-z0-9_]+=[A-Za-z0-9.,%+_-]+",
     task="total|tissuetypes|appendicularbones",
 
 
@@ -81,6 +88,12 @@ def settings(section, *keys):
     """The values of a section's keys; all keys if none is named."""
     values = getattr(SETTINGS, section).model_dump(mode="json")
     return {key: values[key] for key in keys} if keys else values
+
+
+def form_content(name):
+    """Content of a scoring form: a change in it, but for comments, reruns the scores."""
+    form = find_form(name, Path.cwd(), REPOSITORY)
+    return yaml.safe_load(Path(form).read_text(encoding="utf-8"))
 
 
 def row(wildcards):
@@ -106,6 +119,32 @@ def identity(wildcards):
 def path_of(scan, name):
     """A result file of a scan."""
     return f"results/{scan.participant_id}/{scan.session_id}/{scan.prefix}_{name}"
+
+
+def voxels_of(wildcards):
+    """Voxels of the scan's CT and PET, as index measured them."""
+    return voxels(
+        Path(f"results/{wildcards.sub}/{wildcards.ses}/{wildcards.scan}_screening.json")
+    )
+
+
+def stage_of(stage, wildcards):
+    """The stage as calciflow.resources knows it: convert has a line for each modality."""
+    return stage.format(modality=getattr(wildcards, "modality", ""))
+
+
+def memory(stage):
+    """Memory by the scan's size; more at each further try, after a job ran out of it."""
+    return lambda wildcards, attempt: memory_mb(
+        stage_of(stage, wildcards), voxels_of(wildcards), attempt
+    )
+
+
+def minutes(stage):
+    """Time by the scan's size; more at each further try, after a job ran out of it."""
+    return lambda wildcards, attempt: runtime_min(
+        stage_of(stage, wildcards), voxels_of(wildcards), attempt
+    )
 
 
 def verdicts():
@@ -222,6 +261,7 @@ def edits_and_images(wildcards):
         "regions": "space-ct_desc-regions_dseg.nii.gz",
         "anatomy": "space-ct_desc-tissues.json",
         "xfm": "from-pet_to-ct_xfm.tfm",
+        "xfm_json": "from-pet_to-ct_xfm.json",
     }
     images = {key: path_of(row(wildcards), name) for key, name in names.items()}
     return {**found, **images, **displacement(wildcards)}

@@ -11,8 +11,10 @@ rule index:
     conda:
         "../envs/calciflow.yaml"
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=lambda wildcards, attempt: 15 * attempt,
+        # Scans that share a cluster job are read one after the other: profiles/slurm gives one turn a job.
+        turn=1,
     params:
         code=code("index.py"),
         scan=identity,

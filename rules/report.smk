@@ -13,6 +13,7 @@ rule report:
         findings=of_accepted("desc-candidates_lesions.json"),
         records=of_accepted("desc-review_lesions.tsv"),
         reviews=of_accepted("desc-review_lesions.json"),
+        sweep="results/sweep/sweep.tsv" if SWEEP else [],
         screenings=of_accepted("screening.json"),
         suv=of_accepted("desc-suvbw_pet.json"),
         registrations=of_accepted("from-pet_to-ct_xfm.json"),
@@ -25,7 +26,7 @@ rule report:
     conda:
         "../envs/calciflow.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=15,
     params:
         code=code("report.py"),

@@ -86,7 +86,7 @@ def summarise(
     participants_out: str,
     statistics_out: str,
     comparison_out: str,
-    figures: str | Sequence[str],
+    figures: str | Sequence[str] = (),
     figure_tables: str | Sequence[str] | None = None,
     primary: Sequence[str],
     ci_level: float,
@@ -108,7 +108,8 @@ def summarise(
     participants, clinical_scores
         The study's sheets; there may be no clinical scores.
     figures, figure_tables
-        Paths of the figures; their tables stand beside them under the same name (declared for Snakemake's sake).
+        Paths of the figures, none for a run of a sweep; their tables stand beside them under the same name (declared
+        for Snakemake's sake).
     primary
         Outcome, group_a and group_b of the comparison named beforehand.
     ci_level

@@ -203,6 +203,22 @@ STATISTICS = {
     "note": "What the number cannot carry.",
 }
 
+SWEEP = {
+    "parameter": "The key of the config that was changed.",
+    "value": "Its value in this run.",
+    "own": "Whether that is the study's own value.",
+    "kind": "`deposits`, `scores` or `estimates`.",
+    "analysis": "Deposits and scores: how they are summed up over the people. Estimates: as in `statistics.tsv`.",
+    "outcome": "The quantity.",
+    "group_a": "First group, modality or reader.",
+    "group_b": "Second one.",
+    "n": "Persons (or pairs) that it rests on.",
+    "estimate": "Its value.",
+    "ci_low": "Lower end of its interval.",
+    "ci_high": "Upper end.",
+    "ci_level": "Level that the interval attains.",
+}
+
 FLAGS = {
     "bone spill": "Bone explains more than 30 % of the uptake.",
     "contamination?": "Uptake reaches out of the body.",
@@ -249,5 +265,6 @@ TABLES = {
     "people": PEOPLE,
     "comparison": COMPARISON,
     "statistics": STATISTICS,
+    "sweep": SWEEP,
 }
 """Marker in ``config/README.md`` to the table's columns, in their order."""

@@ -17,6 +17,7 @@ from calciflow.mapping import load_mapping
 from calciflow.pages.drawing import View
 from calciflow.pages.mip_png import draw_mip
 from calciflow.pages.palette import BONE_LINE, DROPPED_WORDS, REGION_COLOURS, SKIN_LINE, TISSUE_COLOURS, words
+from calciflow.pages.place_views import place_views
 from calciflow.pages.planes import body_box, coarse_pet
 from calciflow.pages.rendering import render
 from calciflow.pages.review_views import EDIT_TEXTS, review_table, reviewed
@@ -195,6 +196,7 @@ def draw_scan(
         edits=review_table(read_table(record, text_columns=EDIT_TEXTS) if record else pd.DataFrame(), one_scan=True),
         dropped=[(DROPPED_WORDS.get(str(cause), words(str(cause))), int(n)) for cause, n in sorted(dropped.items())],
         registration=registration_views(volumes),
+        places=place_views(volumes, lambda points: points, told["registration"]),
         skin_line=SKIN_LINE,
         bone_line=BONE_LINE,
         tissue_views=label_views(volumes, "tissues"),

@@ -16,16 +16,20 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from calciflow.files import whole_file, write_json
-from calciflow.images import Volume, read_volume
+from calciflow.images import read_volume
 from calciflow.labels import REGIONS
 from calciflow.mapping import Mapping, field_image, move, to_transform
-from calciflow.registration.limbs import Correction, build_field, correct_limbs
+from calciflow.registration.field import build_field
+from calciflow.registration.limbs import correct_limbs
+from calciflow.registration.outline import body_fit, outline_of
 from calciflow.registration.rigid import rotation_degrees, search
-from calciflow.registration.scene import Scene, pet_coverage, prepare
+from calciflow.registration.scene import Scene, coarse, pet_coverage, with_pet
+from calciflow.registration.segments import Correction
 from calciflow.registration.skeleton import (
     HOT_CORRELATION,
+    Comparison,
     LocalShift,
-    Skeleton,
+    Pattern,
     agreement,
     compare,
     local_shift,
@@ -49,6 +53,7 @@ class Gate:
     after: float | None = None
     z: float | None = None
     parts: int = 0
+    outline: Comparison | None = None
 
 
 @dataclass(frozen=True)
@@ -110,7 +115,8 @@ def _body_points(scene: Scene) -> NDArray[np.float64]:
 
 def judge(
     scene: Scene,
-    skeleton: Skeleton,
+    skeleton: Pattern,
+    outline: Pattern,
     matrix: NDArray[np.float64] | None,
     max_shift_mm: float,
     max_rotation_deg: float,
@@ -121,9 +127,10 @@ def judge(
     if matrix is None:
         return Gate("untestable", "the search failed: too little of CT and PET overlaps", _mean(header))
     found = compare(header, agreement(scene, skeleton, move(matrix, skeleton.points)))
+    shape = body_fit(scene, outline, move(matrix, outline.points))
 
     def gate(verdict: Verdict, reason: str) -> Gate:
-        return Gate(verdict, reason, found.before, found.after, found.z, found.parts)
+        return Gate(verdict, reason, found.before, found.after, found.z, found.parts, shape)
 
     if found.parts < _FEW_PARTS:
         return gate("untestable", "too little bone in both fields of view")
@@ -139,6 +146,8 @@ def judge(
         return gate("rejected", f"{centre:.1f} mm at the body's centre and {turn:.1f} degrees are out of bounds")
     if not found.better:
         return gate("rejected", "the skeleton does not fit better than by chance")
+    if shape.worse:
+        return gate("rejected", "the skeleton fits better, but the body's outline worse by more than chance")
     return gate("kept", "the skeleton fits its uptake better, by more than chance")
 
 
@@ -158,7 +167,7 @@ def align(
     max_limb_shift_mm: float = 25.0,
 ) -> Alignment:
     """Align a scene; see :func:`register_scan` for the settings."""
-    skeleton = skeleton_of(scene)
+    skeleton, outline = skeleton_of(scene), outline_of(scene)
     proposed: dict[str, float] = {}
     body = _body_points(scene)
     mapping = Mapping.identity()
@@ -170,7 +179,7 @@ def align(
         if found is not None and len(body):
             shift = float(_displacements(found, body).mean())
             proposed = {"shift_mm": round(shift, 2), "rotation_deg": round(rotation_degrees(found), 3)}
-        gate = judge(scene, skeleton, found, max_shift_mm, max_rotation_deg, min_shift_mm)
+        gate = judge(scene, skeleton, outline, found, max_shift_mm, max_rotation_deg, min_shift_mm)
         hot = gate.verdict != "untestable"
         if gate.verdict == "kept" and found is not None:
             mapping = Mapping(found)
@@ -178,12 +187,13 @@ def align(
     limbs: dict[str, Correction] = {}
     if mode == "limbs":
         if hot:
-            mapping, limbs = correct_limbs(scene, skeleton, matrix, min_limb_shift_mm, max_limb_shift_mm)
+            mapping, limbs = correct_limbs(scene, skeleton, outline, matrix, min_limb_shift_mm, max_limb_shift_mm)
         else:
             mapping = build_field(scene, matrix, limbs)
     placed = mapping.ct_to_pet(skeleton.points)
     groups = region_groups()
-    shifts = {name: local_shift(scene, skeleton, placed, labels) if hot else None for name, labels in groups.items()}
+    seen = {name: local_shift(scene, skeleton, placed, labels) if hot else None for name, labels in groups.items()}
+    shifts = {name: one if one is not None and one.hot else None for name, one in seen.items()}
     return Alignment(
         mapping,
         gate,
@@ -223,6 +233,15 @@ def facts(result: Alignment, mode: str, tolerance_mm: float) -> dict[str, Any]:
             "after": tidy(result.gate.after),
             "z": tidy(result.gate.z, 2),
             "parts": result.gate.parts,
+            "outline": None
+            if result.gate.outline is None
+            else {
+                "measure": "mean correlation of uptake, cut at that of soft tissue, with the CT's body outline",
+                "before": tidy(result.gate.outline.before),
+                "after": tidy(result.gate.outline.after),
+                "z": tidy(result.gate.outline.z, 2),
+                "parts": result.gate.outline.parts,
+            },
         },
         "shift_mm": round(result.shift_mm, 2),
         "rotation_deg": round(result.rotation_deg, 3),
@@ -236,6 +255,10 @@ def facts(result: Alignment, mode: str, tolerance_mm: float) -> dict[str, Any]:
                 "shift_mm": tidy(limb.shift_mm, 2),
                 "before": tidy(limb.before),
                 "after": tidy(limb.after),
+                "outline_before": tidy(limb.outline.before),
+                "outline_after": tidy(limb.outline.after),
+                "outline_z": tidy(limb.outline.z, 2),
+                "residual_mm": result.residual_mm.get(name),
             }
             for name, limb in result.limbs.items()
         },
@@ -289,7 +312,8 @@ def register_scan(
     """
     if (mode == "limbs") != (field is not None):
         raise ValueError("a displacement field belongs to mode `limbs`, and to no other")
-    scene = prepare(read_volume(ct), read_volume(tissues), read_volume(regions), _finite(read_volume(suv)), block_mm)
+    # The CT is gone from memory before the PET is read.
+    scene = with_pet(coarse(read_volume(ct), read_volume(tissues), read_volume(regions), block_mm), read_volume(suv))
     result = align(
         scene,
         mode=mode,
@@ -310,8 +334,3 @@ def register_scan(
         print(f"{name}: {limb.verdict}: {limb.reason}")
     for warning in result.warnings(tolerance_mm):
         print(f"warning: {warning}")
-
-
-def _finite(volume: Volume) -> Volume:
-    """The same volume as float32 without NaN, which would spread through the blur."""
-    return volume.like(np.nan_to_num(volume.array.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0))

@@ -23,17 +23,22 @@ from calciflow.pages.cohort_views import (
 )
 from calciflow.pages.drawing import data_uri
 from calciflow.pages.methods import shown_parameters, versions, write_methods
+from calciflow.pages.palette import MODALITY_WORDS
 from calciflow.pages.readings import read_all, read_row
 from calciflow.pages.rendering import render
 from calciflow.pages.review_views import EDIT_TEXTS, review_table, reviewed
 from calciflow.pages.scan_words import STAGE_WORDS, warning_text
+from calciflow.pages.sweep_views import CLASS_FILLS, SCORE_SHAPES, swept_parameters
 from calciflow.pages.tables import LESION_VIEW, Table, missing, table
 from calciflow.tables import read_table
 
 DATA_FILES: tuple[str, ...] = (
     "scripts/calciflow/templates/report.html",
     "scripts/calciflow/templates/charts.html",
+    "scripts/calciflow/templates/sweep.html",
 )
+
+SWEPT = ("parameter", "value", "own", "kind", "analysis", "outcome", "group_a", "group_b")
 
 FIGURE_WORDS = {
     "scores": "Imaging and clinical scores, person by person",
@@ -137,6 +142,7 @@ def write_report(
     records: str | Sequence[str] = (),
     reviews: str | Sequence[str] = (),
     stray_edits: Sequence[str] = (),
+    sweep: str | Sequence[str] = (),
 ) -> None:
     """Write the cohort's report.
 
@@ -160,6 +166,8 @@ def write_report(
         Data of the cohort's figures; ``regions.tsv`` among them adds the clinicians to the heat map.
     records, reviews
         Readers' edits of the analysed scans, and the JSON files with what could not be applied.
+    sweep
+        The table of the sweep, if the config asks for one.
     stray_edits
         Files in the folder of edits that belong to no scan.
     """
@@ -231,6 +239,10 @@ def write_report(
         warnings=scan_warnings(told),
         edits=review_table(all_edits(as_list(records)), one_scan=False),
         stray_edits=list(stray_edits),
+        sweep=[view for path in as_list(sweep) for view in swept_parameters(read_table(path, text_columns=SWEPT))],
+        class_fills=CLASS_FILLS,
+        score_shapes=SCORE_SHAPES,
+        modality_words=MODALITY_WORDS,
     )
     write_text(page, content)
     print(f"{flow.analysed} scans analysed, {len(found)} lesions; page {len(content.encode()) / 1e6:.1f} MB")

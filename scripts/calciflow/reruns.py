@@ -20,6 +20,7 @@ FOLLOWERS: dict[str, tuple[str, ...]] = {
     "scores": ("qc", "cohort"),
     "qc": ("report",),
     "cohort": ("report",),
+    "sweep": ("report",),
     "report": ("audit",),
     "dataset": ("audit",),
     "audit": (),
@@ -46,9 +47,11 @@ OF_KEY: dict[str, tuple[str, ...]] = {
     "scans": ("report",),
     "clinical_scores": ("cohort",),
     "allow_incomplete": ("report",),
+    "sweep": ("sweep",),
 }
 """Rules that use a key outside the sections. A sheet at another path with the same rows is the same sheet; where scans
-are unfinished, `allow_incomplete` also makes the cohort of the others."""
+are unfinished, `allow_incomplete` also makes the cohort of the others. A sweep runs the stages that a new value takes
+part in, in a folder of its own."""
 
 UNUSED_UNLESS: dict[str, str] = {
     "segment": "`tissues.engine` is `totalsegmentator`",

@@ -19,6 +19,7 @@ from calciflow.files import read_json, whole_file, write_json
 from calciflow.images import read_volume, write_volume
 from calciflow.lesions import Rules
 from calciflow.mapping import load_mapping
+from calciflow.placement.misregistered import mark_misregistered
 from calciflow.tables import read_table, write_table
 
 TEXTS = ("concordance", "compartment", "pet_status", "morphology", "structure", "flags", "reason")
@@ -48,6 +49,7 @@ def review_scan(
     regions: str | None = None,
     anatomy: str | None = None,
     xfm: str | None = None,
+    xfm_json: str | None = None,
     field: str | None = None,
     rules: Mapping[str, Any] | None = None,
     places: Mapping[str, Any] | None = None,
@@ -80,7 +82,7 @@ def review_scan(
         with whole_file(lesions) as partial:
             shutil.copyfile(candidates_map, partial)
     else:
-        need = (ct, ct_json, suv, tissues, regions, anatomy, xfm)
+        need = (ct, ct_json, suv, tissues, regions, anatomy, xfm, xfm_json)
         if any(path is None for path in need):
             raise ValueError("edits need the scan's images")
         volume = read_volume(str(ct))
@@ -105,6 +107,7 @@ def review_scan(
             dict(places or {}),
             edits=edits,
             mask=mask,
+            registration=read_json(str(xfm_json)),
         )
         write_volume(lesions, volume.like(state.labels), np.uint16)
     write_table(table, [state.rows[number] for number in sorted(state.rows)], columns)
@@ -125,6 +128,7 @@ def review(
     *,
     edits: str | Path | None,
     mask: str | Path | None,
+    registration: Mapping[str, Any],
 ) -> Reviewed:
     """Apply a scan's edits: first the mask, then merges and classes, then words.
 
@@ -136,6 +140,8 @@ def review(
         The machine's label map.
     places
         ``shell_mm``, ``capsule_mm``, ``midline_mm`` of the stage ``compartments``.
+    registration
+        Sidecar of ``register``: where PET and CT lie apart, a reader's outline carries the same flag.
     """
     entities = [images.scan.get(key) for key in ("participant_id", "session_id", "acquisition")]
     name = "_".join(str(entity) for entity in entities if entity)
@@ -178,6 +184,7 @@ def review(
     except ScanError as error:
         raise ScanError(f"{mask or edits}: {error}. Correct the label, or take it out.") from None
     _place(state, images, places)
+    mark_misregistered([state.rows[number] for number in sorted(state.outlined & set(state.rows))], registration)
     apply_words(state, sheet)
     state.record.sort(key=lambda row: (row["edit_row"] or 0, row.get("lesion_id") or 0))
     return state

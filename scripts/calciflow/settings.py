@@ -292,6 +292,13 @@ class Config(Section):
     allow_incomplete: bool = setting(
         False, "-", "Summarise the scans that are finished at this moment, although others failed."
     )
+    sweep: dict[str, tuple[Any, ...]] = setting(
+        {},
+        "-",
+        "Values to try beside the study's own, one parameter at a time, such as {lesions.hu_floor: [100, 200], "
+        "lesions.pet_threshold: [41%, SUV10]}; keys of lesions, compartments and scores. Each runs in "
+        "results/sweep/NAME=VALUE, without readers' edits, and the report shows how the answer moves.",
+    )
     convert: Convert = Convert()
     suv: Suv = Suv()
     register: Register = Register()

@@ -1,5 +1,6 @@
 """The stage on an analytic limb: classes, invariances, degenerate inputs, files."""
 
+import dataclasses
 import importlib.util
 import json
 from pathlib import Path
@@ -12,7 +13,7 @@ import SimpleITK as sitk
 
 from calciflow.files import write_json
 from calciflow.images import Volume, read_volume, write_volume
-from calciflow.labels import CONCORDANCES, LESION_COLUMNS, PET_STATUSES, TISSUES
+from calciflow.labels import CONCORDANCES, LESION_COLUMNS, PET_STATUSES, TISSUES, region_label
 from calciflow.lesions import Rules, detect, find_lesions
 from calciflow.mapping import Mapping
 from calciflow.tables import read_table
@@ -348,3 +349,19 @@ def test_the_sternum_is_told_by_its_place():
     assert not at_sternum(np.array([160.0, 192.0, 40.0]), tissues, ct, {}), "midline not known"
     tissues[:] = TISSUES["muscle"]
     assert not at(40, 48), "no chest there"
+
+
+def test_the_lungs_edge_beside_a_deposit_in_the_chest_wall_is_no_bowel_gas():
+    """Lung that the map calls something else at its edge hangs together with lung; gas in bowel does not."""
+    deep = Ball(30.0, 0.0, 0.0, 0.4, 500.0, None)
+    for label, left in ((TISSUES["lung"], 1), (TISSUES["viscera"], 0)):
+        limb = bodies.limb([deep], half_z=24.0)
+        regions = np.where(limb.regions > 0, region_label("chest", "right"), 0).astype(np.uint8)
+        z, y, x = (int(v) for v in np.round(limb.ct.index(np.array([[deep.x, deep.y + 14.0, deep.z]]))[0]))
+        hu, tissues = limb.ct.array.copy(), limb.tissues.copy()
+        box = np.s_[z - 3 : z + 4, y - 3 : y + 4, x - 3 : x + 4]
+        hu[box] = -800
+        tissues[box] = TISSUES["viscera"]
+        tissues[z, y, x] = label
+        chest = dataclasses.replace(limb, ct=limb.ct.like(hu), tissues=tissues, regions=regions)
+        assert len(run(chest).rows) == left

@@ -7,14 +7,16 @@ import io
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from calciflow.images import Volume
+from calciflow.labels import region_label
 from calciflow.pages.drawing import fuse, grey, heat, path_of, rings
+from calciflow.pages.place_views import place_views
 from calciflow.pages.planes import body_box, plane, project, sample_pet, square, turntable
 from calciflow.pages.scan_views import Lesion, Scan, find_lesions, lesion_level, projected_rings, slice_scale
 from calciflow.pages.scan_words import checks, imaged_regions
@@ -308,6 +310,48 @@ def test_registration_asks_to_be_looked_at(verdict: str, residual: float | None,
     assert check.level == level
     assert ("no hot bone" in check.detail) == (verdict in ("rejected", "untestable"))
     assert ("left upper arm" in check.detail) == (residual is not None)
+
+
+def hands_scan(to_pet: Any) -> Scan:
+    """The synthetic body as two hands and pelvis: bone runs through all of them."""
+    made = inputs.arrays()
+    left = made["regions"] == region_label("thigh", "left")
+    made["regions"][left] = region_label("hand", "left")
+    made["regions"][30:][made["regions"][30:] == region_label("thigh", "right")] = region_label("pelvis", "right")
+    ct, pet = Volume(made["ct"], inputs.affine()), Volume(made["suv"], inputs.affine())
+    return Scan(ct, pet, made["tissues"], made["regions"], made["lesions"], to_pet)
+
+
+class TestPlaces:
+    registration: ClassVar[dict[str, Any]] = {
+        "tolerance_mm": 3.0,
+        "residual_mm": {"left hand": 4.2, "left pelvis": 0.0},
+        "limbs": {"left hand": {"verdict": "rejected", "shift_mm": 9.0}},
+    }
+
+    def test_what_is_in_view_is_drawn_with_what_is_left_of_its_motion(self) -> None:
+        places = place_views(hands_scan(lambda points: points), lambda points: points, self.registration)
+        assert {place.name: place.beyond for place in places} == {"left hand": True, "pelvis": False}
+        hand, pelvis = places
+        assert "4.2 mm left" in hand.note
+        assert "rejected" in hand.note
+        assert pelvis.note == "nothing left to correct"
+        assert [len(place.views) for place in places] == [1, 1]
+        # The bone of 240 mm by 30 by 15 mm runs along z: the plane with most of it holds that axis.
+        assert {letters[2] for letters in (view.letters for place in places for view in place.views)} == {"S"}
+
+    def test_what_was_moved_is_also_drawn_as_the_header_had_it(self) -> None:
+        moved = place_views(hands_scan(lambda points: points + 9.0), lambda points: points, self.registration)
+        assert [len(place.views) for place in moved] == [2, 2]
+        before, after = moved[0].views
+        assert "as the header has it" in before.label
+        assert before.image != after.image
+        assert [line.path for line in before.outlines] == [line.path for line in after.outlines]
+
+    def test_nothing_is_said_of_what_registration_does_not_tell(self) -> None:
+        places = place_views(hands_scan(lambda points: points), lambda points: points, {})
+        assert [place.note for place in places] == ["what is left cannot be measured"] * 2
+        assert not any(place.beyond for place in places)
 
 
 def test_regions_out_of_view_are_named_apart() -> None:

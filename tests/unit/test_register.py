@@ -16,7 +16,7 @@ from calciflow.labels import region_label
 from calciflow.mapping import load_mapping
 from calciflow.register import align, register_scan, residual_table
 from calciflow.registration.rigid import search
-from calciflow.registration.scene import pet_coverage, prepare
+from calciflow.registration.scene import pet_coverage, prepare, sample
 from calciflow.registration.skeleton import compare
 from calciflow.tissues import segment
 
@@ -78,8 +78,23 @@ class Body:
     def volume(self, array):
         return Volume(array, self.affine)
 
-    def pet(self, matrix=None, bone_uptake=None, low=-440.0, high=640.0, noise=0.15, arm_shift=None, seed=1):
-        """The PET in which tissue from CT point p lies at ``matrix`` p; the right forearm moved by ``arm_shift``."""
+    def pet(
+        self,
+        matrix=None,
+        bone_uptake=None,
+        low=-440.0,
+        high=640.0,
+        noise=0.15,
+        arm_shift=None,
+        arm_turn=None,
+        bone_alone=False,
+        seed=1,
+    ):
+        """The PET in which tissue from CT point p lies at ``matrix`` p.
+
+        The right forearm moved by ``arm_shift`` (``bone_alone``: its bone did, its soft tissue not), or turned about
+        the elbow by ``arm_turn`` (degrees about x, y, z).
+        """
         matrix = np.eye(4) if matrix is None else matrix
         activity = self.activity if bone_uptake is None else np.where(self.tissues == 4, bone_uptake, self.activity)
         blurred = gaussian_filter(activity.astype(np.float32), FWHM / 2.3548 / STEP)
@@ -93,8 +108,18 @@ class Body:
         if arm_shift is not None:
             arm = (source[:, 0] > 178) & (source[:, 2] < 180)
             source = source - arm[:, None] * np.array(arm_shift, float)
+        if arm_turn is not None:
+            elbow = np.array([212.0, 0, 180])
+            back = Rotation.from_euler("xyz", arm_turn, degrees=True).inv()
+            arm = (source[:, 0] > 172) & (source[:, 2] < 180)
+            source = np.where(arm[:, None], back.apply(source - elbow) + elbow, source)
         index = self.volume(blurred).index(source).T
         suv = map_coordinates(blurred, index, order=1, mode="constant", cval=0.02).reshape(grid[0].shape)
+        if bone_alone:
+            soft = gaussian_filter(np.where(self.tissues == 0, 0.02, UPTAKE["soft"]), FWHM / 2.3548 / STEP)
+            flesh = map_coordinates(soft, self.volume(soft).index(points).T, order=1, cval=0.02).reshape(suv.shape)
+            arm = ((points[:, 0] > 178) & (points[:, 2] < 180)).reshape(suv.shape)
+            suv = np.where(arm, np.where(suv > 1.2 * UPTAKE["soft"], suv, flesh), suv)
         grain = gaussian_filter(np.random.default_rng(seed).normal(0, 1, suv.shape), 0.7) * 3.5
         suv = np.clip(suv + noise * grain * np.sqrt(np.maximum(suv, 0.05)), 0, None)
         return Volume(suv.astype(np.float32), affine)
@@ -172,7 +197,7 @@ def test_motion_out_of_bounds_is_rejected(body):
 
 
 def test_a_moved_arm_is_noticed_and_does_not_drag_the_body(body):
-    result = align(body.scene(body.pet(arm_shift=(9.0, 6.0, 0.0))))
+    result = align(body.scene(body.pet(arm_shift=(9.0, 6.0, 0.0))), mode="rigid")
     assert result.gate.verdict == "not needed"
     assert result.residual_mm["right forearm"] == pytest.approx(np.hypot(9, 6), abs=1.5)
     assert result.residual_mm["left forearm"] == 0
@@ -191,6 +216,52 @@ def test_limbs_brings_a_moved_arm_back_and_nothing_else(body):
     other = other[other[:, 0] < 150]
     np.testing.assert_allclose(result.mapping.ct_to_pet(other), other, atol=1e-6)
     assert result.residual_mm["right forearm"] <= 3.0
+    # The outline, which the search did not look at, bears it out; a limb that lay still fits as before.
+    fit = result.limbs["right forearm"].outline
+    assert fit.better
+    assert fit.after > fit.before + 0.05
+    still = result.limbs["left forearm"].outline
+    assert still.before == still.after > 0.8
+
+
+def test_a_forearm_that_turned_about_its_elbow_is_followed_to_its_end(body):
+    # 5 degrees of 220 mm: 19 mm at the wrist, none at the elbow.
+    scene = body.scene(body.pet(arm_turn=(3.0, 4.0, 0.0)))
+    result = align(scene, mode="limbs")
+    assert result.limbs["right forearm"].verdict == "kept"
+    arm = scene.points((scene.body > 0.5) & (scene.regions == region_label("forearm", "right")))
+    elbow = np.array([212.0, 0, 180])
+    true = Rotation.from_euler("xyz", (3.0, 4.0, 0.0), degrees=True).apply(arm - elbow) + elbow
+    assert np.linalg.norm(true - arm, axis=1).max() > 18
+    left = np.linalg.norm(result.mapping.ct_to_pet(arm) - true, axis=1)
+    assert left.mean() <= 1.5
+    assert left.max() <= 3.0
+
+
+def test_bone_that_moved_without_its_flesh_is_not_believed(body):
+    # Uptake that draws the skeleton away while soft tissue stays in the CT's outline is no motion of the arm.
+    result = align(body.scene(body.pet(arm_shift=(11.0, 0.0, 0.0), bone_alone=True)), mode="limbs")
+    arm = result.limbs["right forearm"]
+    assert arm.verdict == "rejected"
+    assert "outline" in arm.reason
+    points = np.array([[215.0, 5, 60]])
+    np.testing.assert_array_equal(result.mapping.ct_to_pet(points), points)
+    # And what is left is said.
+    assert result.residual_mm["right forearm"] == pytest.approx(11, abs=2)
+    assert [text.split(":")[0] for text in result.warnings(3.0)] == ["right forearm"]
+
+
+def test_the_pet_is_cut_to_the_body_and_made_finite(body):
+    pet = body.pet()
+    wide = np.pad(pet.array, ((40, 40), (60, 60), (60, 60)), constant_values=np.nan)
+    affine = pet.affine.copy()
+    affine[:3, 3] -= pet.affine[:3, :3] @ np.array([60, 60, 40.0])
+    scene = body.scene(Volume(wide, affine))
+    assert scene.pet.array.nbytes < 0.4 * wide.nbytes
+    assert np.isfinite(scene.pet.array).all()
+    assert pet_coverage(scene) == pytest.approx(pet_coverage(body.scene(pet)), abs=0.03)
+    points = np.array([[0.0, 0, 100], [212, 0, 0]])
+    np.testing.assert_allclose(sample(scene.pet, points), sample(pet, points), rtol=1e-5)
 
 
 @pytest.mark.slow
@@ -319,6 +390,7 @@ def test_the_stage_writes_what_others_read(body, tmp_path):
     told = read_json(tmp_path / "x.json")
     assert told["gate"]["verdict"] == "kept"
     assert told["gate"]["after"] > told["gate"]["before"]
+    assert told["gate"]["outline"]["after"] > told["gate"]["outline"]["before"]
     assert told["tolerance_mm"] == 3.0
     assert told["shift_mm"] == pytest.approx(np.linalg.norm([4, -3, 3]), abs=3)
     assert {"body", "left hand", "right toes", "left chest"} <= set(told["residual_mm"])
@@ -341,7 +413,12 @@ def test_the_field_is_written_as_the_mapping_reads_it_and_twice_alike(body, tmp_
     field = sitk.DisplacementFieldTransform(sitk.ReadImage(str(tmp_path / "x.nii.gz"), sitk.sitkVectorFloat64))
     moved = (np.array(field.TransformPoint((-218.0, -10.0, 40.0))) - [-218, -10, 40]) * [-1, -1, 1]
     np.testing.assert_allclose(moved, (mapping.ct_to_pet(arm) - arm)[0], atol=1e-3)
-    assert json.loads(outputs[1].read_text())["limbs"]["right forearm"]["verdict"] == "kept"
+    limb = json.loads(outputs[1].read_text())["limbs"]["right forearm"]
+    assert limb["verdict"] == "kept"
+    assert limb["shift_mm"] == pytest.approx(np.hypot(9, 6), abs=2)
+    assert limb["after"] > limb["before"]
+    assert limb["outline_after"] > limb["outline_before"]
+    assert limb["residual_mm"] <= 3.0
     assert [path.read_bytes() for path in run(tmp_path, "limbs")] == first
 
 

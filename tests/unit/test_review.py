@@ -54,7 +54,7 @@ def made(tmp_path_factory):
     taken = ("ct ct_json suv suv_json tissues regions anatomy xfm xfm_json candidates findings").split()
     find_lesions(**{name: paths[name] for name in taken}, lesions=paths["candidates_map"], scan=SCAN)
     classify_scan(
-        **{name: paths[name] for name in ("ct", "tissues", "regions", "anatomy", "candidates")},
+        **{name: paths[name] for name in ("ct", "tissues", "regions", "anatomy", "candidates", "xfm_json")},
         lesions=paths["candidates_map"],
         table=paths["machine"],
         **PLACES,
@@ -90,7 +90,7 @@ class Reader:
         if sheet:
             path = self.folder / "sub-01_ses-01_lesions.tsv"
             path.write_text(HEAD + "".join("\t".join(row) + "\n" for row in rows))
-        images = ("ct", "ct_json", "suv", "tissues", "regions", "anatomy", "xfm")
+        images = ("ct", "ct_json", "suv", "tissues", "regions", "anatomy", "xfm", "xfm_json")
         out = {name: str(self.folder / f"out_{name}") for name in ("table", "record", "summary")}
         review_scan(
             **{name: self.made[name] for name in ("candidates_map", "machine", "findings")},

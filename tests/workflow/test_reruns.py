@@ -24,7 +24,7 @@ JOBS = {
     **dict.fromkeys(FOLLOWERS, 2),
     "index": 3,
     "convert": 4,
-    **dict.fromkeys(("screen", "cohort", "report", "dataset", "audit"), 1),
+    **dict.fromkeys(("screen", "cohort", "sweep", "report", "dataset", "audit"), 1),
 }
 """Jobs of each rule in a study of two accepted scans and a refused one."""
 
@@ -44,6 +44,7 @@ SPECIAL = {
     "scans": "config/other_scans.tsv",
     "clinical_scores": "config/other_clinical_scores.tsv",
     "scores.form": "presence",
+    "sweep": {"lesions.hu_floor": [200]},
     "tissues.labelmaps": {"boa_tissues": "maps/{scan}.nii.gz"},
 }
 """Values for keys whose type does not say what fits."""
@@ -98,6 +99,9 @@ def test_a_config_key_reruns_its_rules_and_what_follows(study, key):
     planned = study.planned()
     if "index" in first_rules(key):  # a dry run ends at the checkpoint; the next test runs them
         assert {rule: planned[rule] for rule in ("index", "screen")} == {"index": 3, "screen": 1}
+    elif key == "sweep":
+        assert planned.items() >= {**expected("sweep"), "sweep_lesions": 2}.items()
+        assert not planned.keys() & {"index", "lesions", "cohort"}
     elif idle(key):
         assert planned == DOWNSTREAM["report"]
     else:
@@ -338,3 +342,44 @@ def test_a_mistake_in_an_edit_stops_its_scan_alone(study):
     assert "edits/sub-01_ses-01_lesions.tsv, row 2, column `lesion_uid`: `lesion 1` is no lesion_uid" in text
     assert "edits/sub-1_ses-01_lesions.tsv belongs to no scan" in text
     assert uid not in study.path("sub-02_ses-01", "lesions.tsv").read_text(), "the other scan went on"
+
+
+def test_a_sweep_shares_every_earlier_step(study):
+    config = "clinical_scores: config/clinical_scores.tsv\n"
+    sweep = "sweep:\n  lesions.hu_floor: [200]\n  compartments.shell_mm: [4.0]\n"
+    study.set_config(config + sweep)
+    # Two values of two parameters, two scans; the study's own value takes the study's own lesions.
+    runs = {
+        "sweep_lesions": 2,
+        "sweep_compartments": 4,
+        "sweep_scores": 8,
+        "sweep_cohort": 4,
+        "sweep": 1,
+        "report": 1,
+        "audit": 1,
+    }
+    assert study.finished("--cores", "2") == runs
+    folder = study.folder / "results" / "sweep"
+    names = ["compartments.shell_mm=3", "compartments.shell_mm=4", "lesions.hu_floor=130", "lesions.hu_floor=200"]
+    assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == names
+    own = (folder / "lesions.hu_floor=130" / "cohort" / "statistics.tsv").read_bytes()
+    assert own == (study.folder / "results" / "cohort" / "statistics.tsv").read_bytes()
+    volumes = [
+        pd.read_csv(folder / f"lesions.hu_floor={floor}" / "cohort" / "lesions.tsv", sep="\t")["ct_threshold_hu"].min()
+        for floor in (130, 200)
+    ]
+    assert volumes[0] <= volumes[1]
+    page = (study.folder / "results" / "report.html").read_text()
+    assert "Does the answer hang on a threshold?" in page
+    assert "lesions.hu_floor" in page
+    assert study.planned() == {}
+
+    study.set_config(config + sweep + "report:\n  title: Another\n")
+    assert study.planned() == DOWNSTREAM["report"]
+    study.set_config(config + "sweep:\n  lesions.hu_floor: [200, 100]\n")
+    assert study.planned() == {
+        "sweep_lesions": 2, "sweep_compartments": 2, "sweep_scores": 2, "sweep_cohort": 1, "sweep": 1, "report": 1,
+        "audit": 1,
+    }  # fmt: skip
+    study.set_config(config)
+    assert study.planned() == DOWNSTREAM["report"]

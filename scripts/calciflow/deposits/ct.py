@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.stats import norm
 
-from calciflow.deposits.reference import DEFAULT_NOISE_HU, MAD_TO_SD
+from calciflow.deposits.edge import beyond_edge
+from calciflow.deposits.reference import DEFAULT_NOISE_HU, MAD_TO_SD, SOFT_TISSUE_HU
 from calciflow.images import Volume
 from calciflow.measure.boxes import Box, Spacing, box_of, dilate_voxels, distance_to, grow, inside, offset, widen
 from calciflow.measure.density import (
@@ -38,9 +39,12 @@ HINT_VOXELS = 6
 HINT_NOISE = 1.8
 """A small component is looked at closely if its 3 x 3 mean rises by that many standard deviations of a voxel."""
 
-BULGE_VOXELS = 4
-BULGE_SHARE = 0.3
-BULGE_ML = 0.1
+EDGE_FALL = 0.75
+"""Two voxels beside bone differ by more than that if both are bone's edge: voxels are at least as wide as the blur."""
+
+DENSEST_SOFT_HU = 70.0
+"""Muscle, tendon and fresh blood read 40 to 70 HU without contrast agent."""
+
 _CUBE = np.ones((3, 3, 3), bool)
 
 STREAK_MARGIN = 1.2
@@ -141,7 +145,10 @@ def find_deposits(
     noise = rules.noise[body_box[0]]
     threshold = rules.threshold[body_box[0], None, None].astype(np.float32)
     rim = dilate_voxels(skeleton, _rim_steps(spacing))
-    allowed = (labels > 0) & ~rim
+    over = (labels > 0) & ~skeleton & (hu >= np.ceil(threshold).astype(np.int16))
+    clear = beyond_edge(hu, over, skeleton, threshold[:, 0, 0], SOFT_TISSUE_HU, rules.blur_mm, spacing)
+    allowed = over & ~rim
+    del over
     components, count = _components(hu, allowed, threshold)
     body_ml = float((labels > 0).sum()) * ct.voxel_ml
     element_ml = float(np.prod([FWHM_PER_SIGMA * s for s in rules.blur_mm])) / 1000.0
@@ -152,16 +159,17 @@ def find_deposits(
     for label in range(1, count + 1):
         tight = boxes[label]
         box = grow(tight, MARGIN_MM, spacing, hu.shape)
-        seed = components[box] == label
-        others = (components[box] > 0) & ~seed
-        if not stands_out(hu[box], seed, skeleton[box], rim[box], spacing):
+        seed = (components[box] == label) & clear[box]
+        others = (components[box] > 0) & (components[box] != label) & clear[box]
+        if not seed.any() or not stands_out(hu[box], seed, skeleton[box], rim[box]):
             dropped["edge of bone"] += 1
             continue
-        if not _hint(hu, tight, components, label, float(noise[tight[0].start])):
+        sure = height_over_noise(hu[box], seed, noise[box[0]])
+        if sure < least_z and not _hint(hu, tight, components, label, float(noise[tight[0].start])):
             dropped["noise"] += 1
             continue
         cut = _delimit(hu[box], seed, others, labels[box], skeleton[box], rim[box], spacing, rules)
-        if cut is None or cut[1] < least_z:
+        if cut is None or max(cut[1], sure) < least_z:
             dropped["noise"] += 1
             continue
         painted[box] |= cut[0]
@@ -191,25 +199,26 @@ def find_deposits(
 
 
 def stands_out(
-    hu: NDArray[np.int16],
-    seed: NDArray[np.bool_],
-    skeleton: NDArray[np.bool_],
-    rim: NDArray[np.bool_],
-    spacing: Spacing,
+    hu: NDArray[np.int16], seed: NDArray[np.bool_], skeleton: NDArray[np.bool_], rim: NDArray[np.bool_]
 ) -> bool:
-    """Whether a seed beside bone is more than bone's blurred edge.
+    """Whether a seed beside bone is more than bone's blurred edge where the map draws bone too thin.
 
-    It is if it is brighter than what lies between it and the bone (an edge falls from bone outwards), or if it bulges:
-    ``BULGE_SHARE`` of it or ``BULGE_ML``, and at least ``BULGE_VOXELS``, lie beyond the reach of bone's blur.
+    An edge falls from bone outwards, and blur makes it fall fast: a seed with a voxel that is nearly as bright as all
+    that lies between it and the bone (``EDGE_FALL``) is no edge.
     """
-    close = rim & ~skeleton & ndimage.binary_dilation(seed, _CUBE)
-    if not close.any():
-        return True
-    if float(hu[seed].max()) > float(hu[close].max()):
-        return True
-    far = int((seed & ~dilate_voxels(rim, (0, 1, 1))).sum())
-    large = far * float(np.prod(spacing)) / 1000.0 >= BULGE_ML
-    return far >= BULGE_VOXELS and (large or far >= BULGE_SHARE * int(seed.sum()))
+    between = np.where(rim & ~skeleton, hu, np.int16(SOFT_TISSUE_HU))
+    between = ndimage.maximum_filter(between, size=3, mode="nearest")[seed] - SOFT_TISSUE_HU
+    return bool((hu[seed] - SOFT_TISSUE_HU >= EDGE_FALL * between).any())
+
+
+def height_over_noise(hu: NDArray[np.int16], seed: NDArray[np.bool_], noise: NDArray[np.float32]) -> float:
+    """How far a seed's highest voxel rises over the densest soft tissue, in standard deviations of a voxel's noise.
+
+    Between fat, muscle and skin HU vary more than noise does, but nothing soft is denser than ``DENSEST_SOFT_HU``: in
+    hands and feet, all borders, that tells a small deposit that its local contrast does not.
+    """
+    height = (hu - np.float32(DENSEST_SOFT_HU)) / np.maximum(noise, 1.0)[:, None, None]
+    return float(height[seed].max())
 
 
 def _hint(hu: NDArray[np.int16], tight: Box, components: NDArray[np.uint32], label: int, noise: float) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
@@ -128,7 +129,10 @@ def beside_gas(deposit: Deposit, hu: NDArray[np.int16], labels: NDArray[np.uint8
     near = distance_to(deposit.mask, spacing) <= GAS_MM
     if (labels[near] == 0).any():
         return False
-    gas = near & (hu < GAS_HU)
+    gas = cc3d.connected_components(hu < GAS_HU, connectivity=6)
+    # The lung's edge, whatever the map calls it, hangs together with the lung.
+    lung = np.unique(gas[labels == TISSUES["lung"]])
+    gas = near & (gas > 0) & ~np.isin(gas, lung)
     return float(gas.sum()) * float(np.prod(spacing)) / 1000.0 >= GAS_ML
 
 

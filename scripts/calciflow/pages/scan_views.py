@@ -42,6 +42,9 @@ SLICE_SUVS = (6.0, 10.0, 15.0, 20.0, 30.0, 50.0)
 BONE_SUV = 6.0
 """End of the grey scale over which the CT's outlines are laid, g/ml: bone is then dark."""
 
+NO_PET_GREY = 225
+"""Where there is no PET: a grey that uptake cannot be taken for."""
+
 MIP_HU = (150.0, 1300.0)
 """Grey scale of the CT projections: from above soft tissue to cortical bone."""
 
@@ -310,7 +313,7 @@ def registration_views(scan: Scan, count: int = 6) -> list[View]:
         where, flat, part = _slice(scan, kind, level)
         uptake = scan.pet_on(where)
         picture = grey(np.nan_to_num(uptake, nan=0.0), 0.0, BONE_SUV, inverse=True)
-        picture[np.isnan(uptake)] = 225  # where there is no PET, a grey that uptake cannot be taken for
+        picture[np.isnan(uptake)] = NO_PET_GREY
         tissues = scan.tissues[part]
         outlines = [
             edges(flat, tissues > 0, SKIN_LINE),

@@ -77,7 +77,7 @@ def search(scene: Scene) -> NDArray[np.float64] | None:
     mask = firm_mask(scene)
     if not mask.any():
         return None
-    values = scene.pet.array
+    values = scene.pet.array[::2, ::2, ::2]  # an eighth of the voxels gives the same quantile
     top = float(np.quantile(values[values > 0.05], _HOT_QUANTILE)) if (values > 0.05).any() else 0.0
     if top <= 0:
         return None

@@ -1,14 +1,13 @@
 """What registration looks at: CT, tissues and regions in blocks of a few millimetres, and the PET on its own grid."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from calciflow.anatomy.grid import Grid, block_mean, blocks, centres, dilate
+from calciflow.anatomy.grid import block_mean, blocks, centres, dilate, erode
 from calciflow.images import Volume
 from calciflow.labels import TISSUES
 from calciflow.mapping import move
@@ -18,11 +17,18 @@ SKELETON_REACH_MM = 14.0
 """The surroundings of bone that its uptake is held against: two widths of the PET's blur."""
 BLUR_MM = 7.0
 """Resolution that the CT's skeleton is blurred to before it is held against the PET: 5 to 7 mm are usual."""
+OUTLINE_REACH_MM = 12.0
+"""Depth of the shell on either side of the body's surface: past it nothing tells of the surface."""
+FAT_UPTAKE = 0.4
+"""Uptake of fat, as a share of other soft tissue's: fluoride stays in water; ours."""
+_PET_MARGIN_MM = 110.0
+"""The PET is kept to this distance from the CT's body: the farthest that any search looks (20 mm for the whole body,
+25 mm for a limb, 24 mm around that), and a rim for smoothing."""
 
 
 @dataclass(frozen=True)
-class Scene:
-    """A scan in coarse blocks.
+class Blocks:
+    """A CT in coarse blocks.
 
     Attributes
     ----------
@@ -32,12 +38,10 @@ class Scene:
         Block size in mm, (z, y, x).
     hu
         Mean Hounsfield units a block, float32; -1000 outside the body, so that couch and clothes count for nothing.
-    body, bone, viscera
-        Fraction of each block, float32, 0 to 1.
+    body, bone, viscera, fat
+        Fraction of each block, float32, 0 to 1; ``fat`` is subcutaneous.
     regions
         Label at each block's centre (``labels.region_label``).
-    pet
-        SUV on the PET's own grid.
     """
 
     affine: NDArray[np.float64]
@@ -46,18 +50,27 @@ class Scene:
     body: NDArray[np.float32]
     bone: NDArray[np.float32]
     viscera: NDArray[np.float32]
+    fat: NDArray[np.float32]
     regions: NDArray[np.uint8]
-    pet: Volume
 
     def points(self, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
         """RAS mm of the blocks of a mask, (n, 3)."""
         return move(self.affine, np.argwhere(mask)[:, ::-1].astype(float))
 
+    def blurred(self, array: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the PET would make of a map of blocks."""
+        sigma = [BLUR_MM * FWHM_TO_SIGMA / step for step in self.spacing]
+        return gaussian_filter(array, sigma, mode="nearest")
+
     @cached_property
     def skeleton(self) -> NDArray[np.float32]:
         """The CT's skeleton as the PET would show it: the bone fraction, blurred."""
-        sigma = [BLUR_MM * FWHM_TO_SIGMA / step for step in self.spacing]
-        return gaussian_filter(self.bone, sigma, mode="nearest")
+        return self.blurred(self.bone)
+
+    @cached_property
+    def soft(self) -> NDArray[np.float32]:
+        """The CT's body as the PET would show it, its bone cut off: fat takes up less than the rest."""
+        return self.blurred(self.body - np.float32(1 - FAT_UPTAKE) * self.fat)
 
     @cached_property
     def around_bone(self) -> NDArray[np.bool_]:
@@ -65,14 +78,33 @@ class Scene:
         near = dilate(self.bone > 0.3, SKELETON_REACH_MM, self.spacing)
         return near & (self.body > 0.5) & ((self.viscera < 0.5) | (self.bone > 0.3))
 
+    @cached_property
+    def around_outline(self) -> NDArray[np.bool_]:
+        """Both sides of the body's surface, as far as its blur reaches."""
+        body = self.body > 0.5
+        return dilate(body, OUTLINE_REACH_MM, self.spacing) & ~erode(body, OUTLINE_REACH_MM, self.spacing)
 
-def _labelled(array: NDArray[Any], label: int, grid: Grid) -> NDArray[np.float32]:
-    return block_mean(array == label, grid)
+
+@dataclass(frozen=True)
+class Scene(Blocks):
+    """A scan: the CT in coarse blocks, and the PET around it.
+
+    Attributes
+    ----------
+    pet
+        SUV on the PET's own grid, around the body.
+    """
+
+    pet: Volume
 
 
-def prepare(ct: Volume, tissues: Volume, regions: Volume, suv: Volume, block_mm: float) -> Scene:
-    """Make the scene; memory stays at one boolean copy of the CT's grid above the inputs."""
+def coarse(ct: Volume, tissues: Volume, regions: Volume, block_mm: float) -> Blocks:
+    """Average a CT and its maps; memory stays at one boolean copy of the CT's grid above the inputs."""
     grid = blocks(ct.array.shape, ct.spacing, block_mm)
+
+    def share(tissue: str) -> NDArray[np.float32]:
+        return block_mean(tissues.array == TISSUES[tissue], grid)
+
     body = block_mean(tissues.array != 0, grid)
     hu = block_mean(ct.array, grid)
     hu[body < 0.5] = -1000
@@ -81,16 +113,39 @@ def prepare(ct: Volume, tissues: Volume, regions: Volume, suv: Volume, block_mm:
     factors = np.array(grid.factors[::-1], float)
     affine[:3, 3] += ct.affine[:3, :3] @ ((factors - 1) / 2)
     affine[:3, :3] = ct.affine[:3, :3] * factors
-    return Scene(
+    return Blocks(
         affine,
         grid.spacing,
         hu,
         body,
-        _labelled(tissues.array, TISSUES["bone"], grid),
-        _labelled(tissues.array, TISSUES["viscera"], grid),
+        share("bone"),
+        share("viscera"),
+        share("subcutaneous_fat"),
         regions.array[picks[0]][:, picks[1]][:, :, picks[2]].astype(np.uint8),
-        suv,
     )
+
+
+def with_pet(found: Blocks, suv: Volume) -> Scene:
+    """Add the PET: the part around the body, float32, without NaN, which would spread through a blur."""
+    inside = found.body > 0.5
+    box = tuple(slice(0, size) for size in suv.array.shape)
+    if inside.any():
+        index = indices(suv, found.points(inside)).T
+        margin = _PET_MARGIN_MM / np.array(suv.spacing)
+        last = np.array(suv.array.shape) - 1.0
+        low = np.clip(np.floor(index.min(axis=0) - margin), 0, last)
+        high = np.clip(np.ceil(index.max(axis=0) + margin), low, last)
+        box = tuple(slice(int(a), int(b) + 1) for a, b in zip(low, high, strict=True))
+    part = suv.crop((box[0], box[1], box[2]))
+    values = np.array(part.array, np.float32)
+    np.nan_to_num(values, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+    own = {item.name: getattr(found, item.name) for item in fields(Blocks)}
+    return Scene(**own, pet=part.like(values))
+
+
+def prepare(ct: Volume, tissues: Volume, regions: Volume, suv: Volume, block_mm: float) -> Scene:
+    """Make the scene of a scan that is in memory."""
+    return with_pet(coarse(ct, tissues, regions, block_mm), suv)
 
 
 def indices(volume: Volume, points: NDArray[np.float64]) -> NDArray[np.float64]:

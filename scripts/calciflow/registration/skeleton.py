@@ -33,24 +33,24 @@ _COARSE_MM, _FINE_MM, _FINE_ROUNDS = 6.0, (3.0, 1.5, 0.75), 4
 _COARSE_POINTS, _FINE_POINTS = 400, 2000
 _PULL = 0.02 / 10.0**2
 """Correlation lost per mm2 of shift: along a shaft all shifts look alike, and the smallest is then the answer."""
-_RESOLUTION_ML = 0.6
+RESOLUTION_ML = 0.6
 """Volume within which noise and bone are one observation: a sphere of 1.5 times the PET's width, 10.5 mm."""
 
 
 @dataclass(frozen=True)
-class Skeleton:
-    """Points on and around bone, with what the PET should show there.
+class Pattern:
+    """Points of the CT with what the PET should show there: the skeleton, or the body's outline.
 
     Attributes
     ----------
     points
         RAS mm in CT space, (n, 3).
     expected
-        The CT's bone fraction, blurred as the PET is, (n,).
+        The CT's bone fraction or soft tissue, blurred as the PET is, (n,).
     region
         Label of each point's region, (n,).
     part
-        Number of the part of the skeleton that each point votes in, (n,).
+        Number of the part of the body that each point votes in, (n,).
     point_ml
         Volume that a point stands for.
     """
@@ -62,16 +62,21 @@ class Skeleton:
     point_ml: float
 
 
-def skeleton_of(scene: Scene) -> Skeleton:
-    """Take bone and its surroundings out of a scene."""
-    mask = scene.around_bone
-    points = scene.points(mask)
-    region = scene.regions[mask]
+def pattern(
+    scene: Scene, points: NDArray[np.float64], expected: NDArray[np.float32], region: NDArray[np.uint8]
+) -> Pattern:
+    """Sort points into the parts that vote apart."""
     cell = np.floor(points / PART_MM).astype(np.int64)
     # A part is a cube of one body side and region: an arm beside the trunk votes for itself.
     keys = np.column_stack([cell, region])
     part = np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1) if len(keys) else np.zeros(0, np.int64)
-    return Skeleton(points, scene.skeleton[mask], region, part, float(np.prod(scene.spacing)) / 1000)
+    return Pattern(points, expected, region, part, float(np.prod(scene.spacing)) / 1000)
+
+
+def skeleton_of(scene: Scene) -> Pattern:
+    """Take bone and its surroundings out of a scene."""
+    mask = scene.around_bone
+    return pattern(scene, scene.points(mask), scene.skeleton[mask], scene.regions[mask])
 
 
 def correlations(expected: NDArray[np.float32], seen: NDArray[np.float32], cap: float) -> NDArray[np.float64]:
@@ -100,7 +105,7 @@ def uptake_cap(seen: NDArray[np.float32]) -> float:
     return float(np.quantile(good, _HOT_QUANTILE)) if len(good) else 0.0
 
 
-def agreement(scene: Scene, skeleton: Skeleton, placed: NDArray[np.float64]) -> NDArray[np.float64]:
+def agreement(scene: Scene, skeleton: Pattern, placed: NDArray[np.float64]) -> NDArray[np.float64]:
     """Correlation of uptake with the expected skeleton in each part; NaN where nothing is said.
 
     ``placed``: where a mapping puts the skeleton's points in the PET, RAS mm, (n, 3).
@@ -137,6 +142,11 @@ class Comparison:
         """Whether the second is better by more than chance."""
         return self.parts >= 3 and self.after - self.before >= LEAST_GAIN and self.z >= CHANCE_Z
 
+    @property
+    def worse(self) -> bool:
+        """Whether the second is worse by more than chance."""
+        return self.parts >= 3 and self.before - self.after >= LEAST_GAIN and self.z <= -CHANCE_Z
+
 
 def compare(before: NDArray[np.float64], after: NDArray[np.float64]) -> Comparison:
     """Compare two alignments part by part: the parts are independent, so their scatter tells what chance does."""
@@ -170,18 +180,23 @@ class LocalShift:
     sure: bool
 
     @property
+    def hot(self) -> bool:
+        """Whether uptake there looks like the region's skeleton at all."""
+        return self.after >= HOT_REGION
+
+    @property
     def millimetres(self) -> float:
         """Length of the shift; 0 if it is not sure."""
         return float(np.linalg.norm(self.shift)) if self.sure else 0.0
 
 
 def local_shift(
-    scene: Scene, skeleton: Skeleton, placed: NDArray[np.float64], labels: tuple[int, ...]
+    scene: Scene, skeleton: Pattern, placed: NDArray[np.float64], labels: tuple[int, ...]
 ) -> LocalShift | None:
     """Search the translation that brings a region's skeleton onto its uptake.
 
     ``placed``: where a mapping puts the skeleton's points in the PET, RAS mm, (n, 3). Returns None where nothing can
-    be told: too little bone in both fields of view, or bone that is not hot.
+    be told: too little bone in both fields of view. Whether bone is hot is for the caller to ask.
     """
     chosen = np.flatnonzero(np.isin(skeleton.region, labels))
     if len(chosen) < 2 * PART_POINTS or skeleton.expected[chosen].max(initial=0) < LEAST_BONE:
@@ -215,7 +230,7 @@ def local_shift(
                 break
             best = found
     before, after = (float(value) for value in quality(np.array([np.zeros(3), best]), len(chosen)))
-    if not np.isfinite(before) or not np.isfinite(after) or after < HOT_REGION:
+    if not np.isfinite(before) or not np.isfinite(after):
         return None
     return LocalShift(best, before, after, significant(before, after, volume_ml))
 
@@ -225,7 +240,7 @@ def significant(before: float, after: float, volume_ml: float) -> bool:
 
     Fisher's transform: the two correlations as if of two samples, which errs towards "by chance".
     """
-    independent = max(4.0, volume_ml / _RESOLUTION_ML)
+    independent = max(4.0, volume_ml / RESOLUTION_ML)
     rise = (np.arctanh(min(after, 0.999)) - np.arctanh(min(before, 0.999))) * np.sqrt((independent - 3) / 2)
     return bool(rise > CHANCE_Z and after - before > LEAST_GAIN)
 
