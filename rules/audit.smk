@@ -1,12 +1,16 @@
 def words_of_sheets():
-    """What the user chose to stand in results: labels, sessions, groups, reasons of exclusion."""
+    """What the user chose to stand in results: labels, sessions, groups, named covariates, reasons of exclusion."""
     chosen = {
         word
         for scan in SCANS.values()
         for word in (*scan.identity.values(), scan.exclude)
         if word
     }
-    return sorted(chosen | {person["group"] for person in PEOPLE.values()})
+    columns = ("group", *SETTINGS.cohort.covariates)
+    return sorted(
+        chosen
+        | {person.get(name, "") for person in PEOPLE.values() for name in columns}
+    )
 
 
 def identifier_lists():
