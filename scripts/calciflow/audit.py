@@ -29,6 +29,9 @@ LETTERS, DIGITS, PARTS = 4, 6, 4
 """What is too short to be told from chance is not looked for: words under 4 characters, numbers under 6 digits
 (tables hold numbers of every kind), UIDs of less than 4 parts."""
 
+BY_UUID = "2.25."
+"""How UIDs begin that were drawn at random: all of them have this stem, and no measurement has."""
+
 IMAGE_HEAD = 4096
 """Bytes of an image that can say something; after them there are voxels."""
 
@@ -68,7 +71,8 @@ def words(text: str) -> list[str]:
 def _weighs(phrase: Phrase) -> bool:
     """Whether a phrase is long enough to be no chance."""
     if len(phrase) == 1 and re.fullmatch(r"[\d.]+", phrase[0]):
-        return phrase[0].count(".") + 1 >= PARTS or ("." not in phrase[0] and len(phrase[0]) >= DIGITS)
+        parts = phrase[0].count(".") + 1
+        return parts >= PARTS or phrase[0].startswith(BY_UUID) or (parts == 1 and len(phrase[0]) >= DIGITS)
     longest = max((len(word) for word in phrase if not word.isdigit()), default=0)
     return longest >= LETTERS or sum(len(word) for word in phrase) >= 8
 
@@ -130,8 +134,10 @@ class Search:
 
     def _found_stems(self, text: str) -> set[tuple[str, str, str]]:
         out = set()
-        for uid in set(re.findall(r"\d+(?:\.\d+){3,}", text)) if self._stems else ():
+        for uid in set(re.findall(r"\d+(?:\.\d+){2,}", text)) if self._stems else ():
             parts = uid.split(".")
+            if uid.startswith(BY_UUID) and len(parts[2]) > 20 and BY_UUID[:-1] in self._stems:
+                out.add(self._stems[BY_UUID[:-1]])
             for count in range(PARTS, len(parts)):
                 stem = ".".join(parts[:count])
                 if stem in self._stems:
@@ -158,7 +164,7 @@ def search_for(files: Iterable[Mapping[str, Any]], own: Iterable[str], labels: I
         for item in content["identifiers"]:
             note = (item["what"], scan, item["value"])
             if item["what"] == "UIDStem":
-                if item["value"].count(".") + 1 >= PARTS:
+                if item["value"].count(".") + 1 >= PARTS or f"{item['value']}." == BY_UUID:
                     stems.setdefault(item["value"], note)
                 continue
             for phrase in phrases(item["what"], item["value"]):

@@ -175,6 +175,16 @@ def test_what_names_nobody_is_not_looked_for() -> None:
     assert not hits("path", "scan.dcm", "a scan")
 
 
+def test_uids_that_were_drawn_at_random_are_found() -> None:
+    """They have three parts, the last of up to 39 digits; the other images' UIDs share no longer stem."""
+    one, other = "2.25.329800735698586629295641978511506172918", "2.25.13"
+    assert hits("StudyInstanceUID", one, f"study {one}")
+    assert hits("UIDStem", "2.25", f"image {one}")
+    assert not hits("UIDStem", "2.25", "version 2.25.13, 2.25 ml")
+    assert not hits("UIDStem", "1.2", one)
+    assert not hits("StudyInstanceUID", one, other)
+
+
 def test_words() -> None:
     assert words("Müller_x 1.25e-3 1.2.840.1 A-17") == ["muller", "x", "1.25", "e", "3", "1.2.840.1", "a", "17"]
     assert ("1951", "12", "13") in phrases("PatientBirthDate", "19511213")
