@@ -41,30 +41,30 @@ class Need:
 
 
 MEMORY_MB: dict[str, Need] = {
-    "compartments": Need(231.01, 5.99, 0.0),
-    "convert-ct": Need(174.58, 2.12, 0.0),
-    "convert-pet": Need(173.43, 0.0, 4.12),
-    "index": Need(214.93, 0.24, 2.92),
-    "lesions": Need(258.79, 5.99, 76.24),
-    "qc": Need(266.73, 7.81, 6.64),
-    "register": Need(263.83, 5.0, 17.79),
+    "compartments": Need(228.9, 6.09, 0.0),
+    "convert-ct": Need(362.77, 7.52, 0.0),
+    "convert-pet": Need(174.32, 0.01, 4.11),
+    "index": Need(939.77, 5.31, 12.37),
+    "lesions": Need(263.05, 6.72, 76.72),
+    "qc": Need(266.01, 7.87, 6.59),
+    "register": Need(261.02, 5.3, 17.44),
     "review": Need(261.0, 0.0, 0.0),
-    "scores": Need(74.82, 0.03, 0.04),
-    "suv": Need(173.88, 0.0, 8.16),
-    "tissues": Need(253.3, 23.81, 5.6),
+    "scores": Need(75.13, 0.01, 0.04),
+    "suv": Need(174.54, 0.0, 8.12),
+    "tissues": Need(312.43, 19.73, 11.64),
 }
 CPU_S: dict[str, Need] = {
-    "compartments": Need(0.9, 0.01, 0.0),
-    "convert-ct": Need(0.54, 0.01, 0.01),
+    "compartments": Need(1.04, 0.01, 0.0),
+    "convert-ct": Need(0.53, 0.02, 0.01),
     "convert-pet": Need(0.53, 0.0, 0.01),
-    "index": Need(0.97, 0.02, 0.02),
-    "lesions": Need(1.68, 0.03, 0.88),
-    "qc": Need(1.39, 0.05, 0.05),
-    "register": Need(1.65, 0.07, 0.21),
-    "review": Need(1.53, 0.0, 0.0),
+    "index": Need(1.17, 0.02, 0.03),
+    "lesions": Need(1.71, 0.04, 0.87),
+    "qc": Need(1.52, 0.03, 0.07),
+    "register": Need(1.76, 0.06, 0.24),
+    "review": Need(1.58, 0.0, 0.0),
     "scores": Need(0.46, 0.0, 0.0),
     "suv": Need(0.48, 0.0, 0.02),
-    "tissues": Need(1.08, 0.33, 0.07),
+    "tissues": Need(1.55, 0.25, 0.2),
 }
 
 

@@ -253,7 +253,7 @@ def test_a_lesion_missing_from_the_map_is_an_error():
         )
 
 
-STILL = {"tolerance_mm": 3.0, "residual_mm": {"body": 0.2, "right thigh": 0.4, "left thigh": None}}
+STILL = {"tolerance_mm": 3.0, "misregistered": []}
 
 
 def stage(tmp_path, limb, labels, rows, registration=STILL):
@@ -304,14 +304,14 @@ def test_where_pet_and_ct_lie_apart_no_uptake_is_not_called_negative(tmp_path):
     sure = read_table(tmp_path / "table.tsv", text_columns=("flags",)).set_index("concordance")
     assert sure.loc["CT+PET-", "pet_status"] == "negative"
     assert not sure["flags"].astype(str).str.contains("misregistered").any()
-    moved = {"tolerance_mm": 3.0, "residual_mm": {"body": 0.2, "right thigh": 7.1, "left thigh": 0.0}}
+    moved = {"tolerance_mm": 3.0, "misregistered": ["left hand", "right thigh"]}
     stage(tmp_path, limb, found.labels, found.rows, moved)
     doubtful = read_table(tmp_path / "table.tsv", text_columns=("flags",)).set_index("concordance")
     assert doubtful["flags"].str.contains("misregistered").all()
     assert doubtful.loc["CT+PET-", "pet_status"] == "indeterminate"
     assert doubtful.loc["CT+PET+", "pet_status"] == "positive"
     # Another region's motion says nothing about this one.
-    moved["residual_mm"] = {"right thigh": 0.0, "left thigh": 9.0}
+    moved["misregistered"] = ["left thigh", "right knee"]
     stage(tmp_path, limb, found.labels, found.rows, moved)
     assert "misregistered" not in (tmp_path / "table.tsv").read_text()
 

@@ -17,7 +17,7 @@ from calciflow.mapping import load_mapping
 from calciflow.register import align, register_scan, residual_table
 from calciflow.registration.rigid import search
 from calciflow.registration.scene import pet_coverage, prepare, sample
-from calciflow.registration.skeleton import compare
+from calciflow.registration.skeleton import LocalShift, compare
 from calciflow.tissues import segment
 
 STEP = 4.0
@@ -249,6 +249,24 @@ def test_bone_that_moved_without_its_flesh_is_not_believed(body):
     # And what is left is said.
     assert result.residual_mm["right forearm"] == pytest.approx(11, abs=2)
     assert [text.split(":")[0] for text in result.warnings(3.0)] == ["right forearm"]
+    assert result.misregistered(3.0) == ["right forearm"]
+
+
+def test_a_limb_that_moved_out_of_reach_is_called_misregistered(body):
+    # 34 mm to the side: no shift that the search may make brings the arm back. A cold arm is another thing.
+    result = align(body.scene(body.pet(arm_shift=(30.0, 15.0, 0.0))), mode="limbs")
+    assert result.limbs["right forearm"].verdict in ("untestable", "rejected")
+    assert "right forearm" in result.misregistered(3.0)
+    assert "left forearm" not in result.misregistered(3.0)
+    assert any(text.startswith("right forearm") for text in result.warnings(3.0))
+
+
+def test_a_shaft_is_not_said_to_have_slid_along_itself():
+    along, axis = np.array([0.3, 0.0, 5.0]), np.array([0.0, 0.0, 1.0])
+    shift = LocalShift(along, 0.7, 0.8, True, axis)
+    assert shift.across == pytest.approx(0.3)
+    assert shift.millimetres == pytest.approx(np.hypot(0.3, 5))
+    assert LocalShift(along, 0.7, 0.8, False, axis).across == 0
 
 
 def test_the_pet_is_cut_to_the_body_and_made_finite(body):

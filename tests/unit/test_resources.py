@@ -36,8 +36,8 @@ def test_what_is_asked_for_holds_what_was_measured(stage):
     fits = [memory_mb(stage, size_of(row)) >= float(row["max_rss_mb"]) + 200 for row in rows]
     assert sum(fits) >= 0.95 * len(fits)
     assert all(60 * runtime_min(stage, size_of(row)) >= 2 * float(row["cpu_seconds"]) for row in rows)
-    # And no more than a cluster would mind.
-    assert all(memory_mb(stage, size_of(row)) <= 2.5 * float(row["max_rss_mb"]) + 600 for row in rows)
+    # And no more than a cluster would mind; converting NIfTI takes more than converting DICOM of the same size.
+    assert all(memory_mb(stage, size_of(row)) <= 3 * float(row["max_rss_mb"]) + 600 for row in rows)
 
 
 def test_the_lines_are_those_of_the_table():

@@ -27,7 +27,8 @@ def whole_file(path):
 
     target = Path(path)
     job = next((word for word in sys.argv if ".snakemake/scripts" in word), sys.argv[0]).rsplit(".", 2)[-2]
-    mark = Path(".calciflow") / f"killed-{job}-{target.name.split('_')[0]}-{'pet' if '_pet' in target.name else 'ct'}"
+    who = target.name.split("_")[0] if target.name.startswith("sub-") else "study"
+    mark = Path(".calciflow") / f"killed-{job}-{who}-{'pet' if '_pet' in target.name else 'ct'}"
     with _whole(path) as partial:
         yield partial
         if not mark.exists():

@@ -57,6 +57,8 @@ def write_truth(scan: PhantomScan, folder: str | Path, ideal: bool = False) -> N
             "uptake_minutes": scan.spec.pet.uptake_min,
             "bqml_per_suv": scan.bqml_per_suv,
             "ct_to_pet_ras_mm": scan.ct_to_pet,
+            "traps": sorted(set(scan.trap_table["name"])),
+            "kvp": scan.spec.ct.kvp,
             "limb_motion": None
             if limb is None
             else {
