@@ -212,6 +212,8 @@ def test_a_cell_of_a_scan_reruns_that_scan(study, column):
     if column in ("ct_source", "pet_source"):
         cells = {"source": "n/a", "ct_source": "scans/one", "pet_source": "scans/one"}
     rewrite(study.folder / "config" / "scans.tsv", 0, cells)
+    if column in ("participant_id", "session_id"):
+        study.set_config("report: {}\n")  # the clinicians' scores are of the visit that is no longer there
     planned = study.planned()
     first = OF_COLUMN["scans"].get(column, ("index",))
     if column == "labelmap":
