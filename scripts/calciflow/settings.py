@@ -273,6 +273,16 @@ class Report(Section):
     )
 
 
+class Audit(Section):
+    """The search of results and logs for identifiers of the sources."""
+
+    ignore: tuple[str, ...] = setting(
+        (),
+        "-",
+        "Words that the sources' headers hold and that may stand in results all the same, since they name nobody.",
+    )
+
+
 class Config(Section):
     """A study's config."""
 
@@ -299,3 +309,4 @@ class Config(Section):
     scores: Scores = Scores()
     cohort: Cohort = Cohort()
     report: Report = Report()
+    audit: Audit = Audit()
