@@ -26,9 +26,10 @@ from calciflow.anatomy.grid import (
     transfer,
 )
 from calciflow.anatomy.joints import RADIUS_MM, Joint, arm_joints, leg_joints, noise, region_table
+from calciflow.anatomy.judge import Candidate, Place
 from calciflow.anatomy.plan import find_levels, find_midline, follow_arms, trunk_of
 from calciflow.anatomy.regions import assign
-from calciflow.anatomy.skeleton import Finding, find_skeleton, probability
+from calciflow.anatomy.skeleton import Finding, find_skeleton, settle
 from calciflow.anatomy.soft import FAT_EDGE_HU, find_lungs, muscle_compartment
 from calciflow.files import write_json
 from calciflow.images import Volume, read_volume, write_volume
@@ -125,17 +126,17 @@ def _segment_box(volume: Volume, body: Mask, air: Mask, grid_mm: float, at_borde
     arms = follow_arms(bone, body, lungs, skull, right, grid)
     levels, trunk_bone = find_levels(grid, body, bone, lungs, skull, right, aside, arms)
     regions = assign(body, bone, levels, right, aside, arms, grid)
-    dense = (covered(finding.objects > 0, middle_grid, grid) > 0.1) & ~bone
+    dense = (covered(finding.others, middle_grid, grid) > 0.1) & ~bone
     compartment = muscle_compartment(hu, body, bone, dense, grid)
     trunk = trunk_of(regions, levels, right, grid)
     trunk &= np.isin(regions, [region_label(r, s) for r in ("chest", "abdomen", "pelvis") for s in ("left", "right")])
     column = int(np.clip(right[right.shape[0] // 2, 0].argmax(), 0, right.shape[2] - 1))
     outer = ~erode(compartment, 35.0, grid.spacing, flat=True)
-    trunk_bone |= (covered(finding.objects > 0, middle_grid, grid) > 0.2) & outer & trunk
+    trunk_bone |= (covered(finding.others, middle_grid, grid) > 0.2) & outer & trunk
     cavity = find_cavity(hu, compartment, lungs, air, trunk_bone, trunk, column, grid)
 
-    skeleton, uncertain = _decide(finding, regions, cavity, grid, middle_grid, volume)
-    leftover = (finding.objects > 0) & ~skeleton
+    finding, uncertain = _decide(finding, regions, cavity, aside, grid, middle_grid, volume)
+    skeleton, leftover = finding.bone, finding.others & ~finding.bone
 
     outside = refine(ct, body, grid)
     tissue = np.zeros(outside.shape, np.uint8)
@@ -168,23 +169,29 @@ def _decide(
     finding: Finding,
     regions: NDArray[np.uint8],
     cavity: Mask,
+    aside: NDArray[np.float32],
     grid: Grid,
     middle_grid: Grid,
     volume: Volume,
-) -> tuple[Mask, list[dict[str, float]]]:
-    """Add to the sure skeleton what is more likely bone than not, and list what is uncertain."""
-    take = np.zeros(int(finding.objects.max()) + 1, bool)
-    uncertain = []
+) -> tuple[Finding, list[dict[str, float]]]:
+    """Judge the dense objects by their places as well, and list what is uncertain."""
     ratio = np.array(middle_grid.factors, float)
     wall = dilate(cavity, RIB_LAYER_MM, grid.spacing) & ~cavity
-    for candidate in finding.candidates:
-        fine = (np.array(candidate.centre) + 0.5) * ratio - 0.5
-        at = tuple(np.clip((fine / grid.factors).astype(int), 0, np.array(grid.shape) - 1))
+    away = np.broadcast_to(aside, cavity.shape)
+
+    def fine(candidate: Candidate) -> NDArray[np.float64]:
+        return (np.array(candidate.centre) + 0.5) * ratio - 0.5
+
+    def place(candidate: Candidate) -> Place:
+        at = tuple(np.clip((fine(candidate) / grid.factors).astype(int), 0, np.array(grid.shape) - 1))
         label = int(regions[at])
-        chance = probability(candidate, region_of(label)[0] if label else "", bool(cavity[at]), bool(wall[at]))
-        take[candidate.label] = chance >= 0.5
+        return Place(region_of(label)[0] if label else "", bool(cavity[at]), bool(wall[at]), float(away[at]))
+
+    settled, chances = settle(finding, place, middle_grid)
+    uncertain = []
+    for candidate, chance in chances:
         if UNCERTAIN[0] < chance < UNCERTAIN[1]:
-            x, y, z = volume.world(fine[None])[0]
+            x, y, z = volume.world(fine(candidate)[None])[0]
             uncertain.append(
                 {
                     "x_mm": round(float(x), 1),
@@ -194,8 +201,7 @@ def _decide(
                     "bone_probability": round(chance, 3),
                 }
             )
-    take[0] = False
-    return finding.bone | take[finding.objects], uncertain
+    return settled, uncertain
 
 
 def _fine_box(coarse: tuple[slice, slice, slice], grid: Grid) -> tuple[slice, slice, slice]:

@@ -6,8 +6,9 @@ from scipy import ndimage
 
 from calciflow.anatomy.bone import dense_bone, fill_marrow
 from calciflow.anatomy.grid import blocks, distance
+from calciflow.anatomy.judge import Place, probability
 from calciflow.anatomy.objects import describe, split
-from calciflow.anatomy.skeleton import find_skeleton, probability
+from calciflow.anatomy.skeleton import find_skeleton, settle
 
 SHAPE = (40, 90, 90)
 STEP = (3.0, 2.0, 2.0)
@@ -57,7 +58,7 @@ def test_a_solid_nodule_in_muscle_is_no_bone_however_dense(radius, value):
     hu = ndimage.gaussian_filter(hu, (0.4, 0.8, 0.8))
     result = found(hu)
     assert not result.bone[nodule].any()
-    chances = [probability(c, "thigh", False, False) for c in result.candidates]
+    chances = [probability(c, Place("thigh")) for c in result.candidates]
     assert max(chances, default=0.0) < 0.5
 
 
@@ -68,7 +69,7 @@ def test_a_sheet_along_the_fascia_is_no_bone():
     hu[sheet] = 600
     result = found(hu)
     assert not result.bone[sheet].any()
-    assert max(probability(c, "thigh", False, False) for c in result.candidates) < 0.5
+    assert max(probability(c, Place("thigh")) for c in result.candidates) < 0.5
 
 
 def test_a_nodule_that_blurs_into_bone_is_told_from_it():
@@ -82,7 +83,9 @@ def test_a_nodule_that_blurs_into_bone_is_told_from_it():
     own = np.bincount(labels[nodule & (radius > 20)]).argmax()
     shaft = np.bincount(labels[np.abs(radius - 12.5) < 1.5]).argmax()
     assert own != shaft
-    assert found(hu).bone[nodule & (radius > 20)].mean() < 0.1
+    settled, _ = settle(found(hu), lambda _: Place("thigh"), GRID)
+    assert settled.bone[nodule & (radius > 20)].mean() < 0.1
+    assert settled.bone[radius < 12].mean() > 0.98  # and the bone is whole
 
 
 def test_a_second_smaller_bone_is_bone():

@@ -1,0 +1,58 @@
+"""That the weights of bone or deposit say what anatomy says."""
+
+from dataclasses import replace
+
+import pytest
+
+from calciflow.anatomy.evidence import Surroundings
+from calciflow.anatomy.judge import Candidate, Place, probability
+from calciflow.anatomy.objects import Shape
+
+SOLID = Shape(0.3, 0.0, float("nan"), 5.0, 10.0, 800.0, 500.0, 12.0, 0.5)
+IN_MUSCLE = Surroundings(0.0, 0.2, 55.0, 0.5)
+FREE = Candidate(1, SOLID, IN_MUSCLE, False, 1.0, 0.0, 0.0, (0.0, 0.0, 0.0))
+PIECE = replace(FREE, tied=True, contact=0.17, saddle=0.85)
+
+
+@pytest.mark.parametrize("region", ["hand", "fingers", "knee", "thigh", "upper_arm", "toes", "elbow", "lower_leg"])
+def test_what_lies_free_in_a_limb_is_no_bone(region):
+    assert probability(FREE, Place(region)) < 0.2
+
+
+@pytest.mark.parametrize("region", ["chest", "pelvis", "abdomen"])
+def test_free_bones_of_the_trunk_lie_at_the_midline(region):
+    deep = replace(FREE, shape=replace(SOLID, depth_mm=30.0))
+    sternum = probability(deep, Place(region, aside_mm=3.0))
+    assert probability(deep, Place(region, aside_mm=80.0)) < 0.2
+    assert sternum > 0.6
+
+
+def test_an_upper_arm_at_the_midline_is_sternum():
+    deep = replace(FREE, shape=replace(SOLID, depth_mm=30.0))
+    assert probability(deep, Place("upper_arm", aside_mm=2.0)) == pytest.approx(
+        probability(deep, Place("chest", aside_mm=2.0)), abs=0.35
+    )
+
+
+@pytest.mark.parametrize("region", ["hand", "foot", "fingers", "knee", "forearm", "shoulder"])
+def test_a_thin_neck_speaks_against_bone_a_broad_one_for_it(region):
+    neck = replace(PIECE, contact=0.05, saddle=0.3)
+    assert probability(neck, Place(region)) < probability(PIECE, Place(region)) - 0.2
+    assert probability(PIECE, Place(region)) > 0.6
+
+
+def test_a_piece_inside_cancellous_bone_is_bone_wherever_it_lies():
+    inside = replace(FREE, around=Surroundings(0.8, 1.0, 140.0, 0.5))
+    for region in ("thigh", "foot", "pelvis", "head"):
+        assert probability(inside, Place(region)) > 0.95
+    assert probability(inside) > 0.95
+
+
+def test_the_axis_of_a_digit_speaks_for_bone():
+    pulp = replace(PIECE, saddle=0.6, around=replace(IN_MUSCLE, centrality=0.15))
+    axis = replace(PIECE, saddle=0.6, around=replace(IN_MUSCLE, centrality=0.7))
+    assert probability(axis, Place("fingers")) > probability(pulp, Place("fingers")) + 0.2
+
+
+def test_no_bone_lies_in_the_cavities():
+    assert probability(PIECE, Place("abdomen", in_cavity=True)) == 0.0
