@@ -51,7 +51,8 @@ def test_a_piece_inside_cancellous_bone_is_bone_wherever_it_lies():
 def test_the_axis_of_a_digit_speaks_for_bone():
     pulp = replace(PIECE, saddle=0.6, around=replace(IN_MUSCLE, centrality=0.15))
     axis = replace(PIECE, saddle=0.6, around=replace(IN_MUSCLE, centrality=0.7))
-    assert probability(axis, Place("fingers")) > probability(pulp, Place("fingers")) + 0.2
+    odds = [p / (1 - p) for p in (probability(axis, Place("fingers")), probability(pulp, Place("fingers")))]
+    assert odds[0] > 5 * odds[1]
 
 
 def test_no_bone_lies_in_the_cavities():
