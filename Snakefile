@@ -29,6 +29,9 @@ include: "rules/sweep.smk"
 include: "rules/report.smk"
 
 
+save_memory(FINGERPRINTS)
+
+
 # Small enough for a login node: a queue would cost more.
 localrules:
     all,
