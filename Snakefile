@@ -25,8 +25,15 @@ include: "rules/review.smk"
 include: "rules/scores.smk"
 include: "rules/qc.smk"
 include: "rules/cohort.smk"
+include: "rules/sweep_common.smk"
 include: "rules/sweep.smk"
 include: "rules/report.smk"
+include: "rules/audit.smk"
+
+
+# A run that fails has no audit at its end; its logs and results are looked through all the same.
+onerror:
+    audit_what_is_there()
 
 
 save_memory(FINGERPRINTS)
@@ -47,6 +54,7 @@ rule all:
     input:
         "results/dataset_description.json",
         "results/report.html",
+        "results/audit.json",
         every_scan_file,
         crashed_in_index,
 

@@ -90,7 +90,7 @@ def _registration_check(registration: Mapping[str, Any]) -> Check:
     if apart:
         parts.append(f"misregistered: {', '.join(words(name) for name in apart)}")
     tolerance = registration.get("tolerance_mm")
-    beyond = bool(apart) or bool(left) and not missing(tolerance) and left[worst] > float(str(tolerance))
+    beyond = bool(apart) or (bool(left) and not missing(tolerance) and left[worst] > float(str(tolerance)))
     doubtful = verdict in ("rejected", "untestable")
     if doubtful and gate.get("reason"):
         parts.append(str(gate["reason"]))
