@@ -223,7 +223,8 @@ def find_leaks(study: Path, folders: Sequence[str], search: Search) -> tuple[lis
             name = path.relative_to(study).as_posix()
             found = search.found(name)
             if path.is_file():
-                count += 1
+                # What a killed job left half-written is searched too, but is no file of the results.
+                count += not path.name.startswith(".partial-")
                 found |= search.found(text_of(path))
             leaks |= {Leak(name, *note) for note in found}
     return sorted(leaks, key=lambda leak: (leak.file, leak.what, leak.scan, leak.value)), count
