@@ -25,6 +25,8 @@ include: "rules/review.smk"
 include: "rules/scores.smk"
 include: "rules/qc.smk"
 include: "rules/cohort.smk"
+include: "rules/change.smk"
+include: "rules/course.smk"
 include: "rules/sweep.smk"
 include: "rules/report.smk"
 

@@ -28,6 +28,7 @@ DOWNSTREAM = {
     "scores": {"scores": 2, "qc": 2, **COHORT},
     "qc": {"qc": 2, "report": 1},
     "cohort": COHORT,
+    "course": {"course": 1, "report": 1},
     "report": {"report": 1},
     "dataset": {"dataset": 1},
 }
@@ -88,7 +89,7 @@ def test_comments_and_docstrings_rerun_nothing(study):
 
 
 @pytest.mark.parametrize(
-    "rule", ["tissues", "register", "lesions", "compartments", "review", "scores", "qc", "cohort", "report"]
+    "rule", ["tissues", "register", "lesions", "compartments", "review", "scores", "qc", "cohort", "course", "report"]
 )
 def test_code_reruns_its_rule_and_what_follows(study, rule):
     with open(study.code / "scripts" / "calciflow" / f"{rule}.py", "a") as handle:
@@ -117,7 +118,7 @@ def test_a_form_reruns_the_scores(study):
 def test_a_group_reruns_the_cohort(study):
     sheet = study.folder / "config" / "participants.tsv"
     sheet.write_text(sheet.read_text().replace("sub-02\tSSc", "sub-02\tDM"))
-    assert study.planned() == COHORT
+    assert study.planned() == {**COHORT, "course": 1}
 
 
 def test_a_clinical_score_reruns_the_cohort(study):
