@@ -19,7 +19,7 @@ GROWS = DepositSpec("thigh", "right", "subcutaneous", volume_ml=0.5, hu=600, suv
 HEATS = DepositSpec("thigh", "left", "muscle", volume_ml=1.0, hu=500, suv=8.0, at_mm=(-60, 28, 585), bone_gap_mm=15)
 STAYS = DepositSpec("thigh", "right", "muscle", volume_ml=1.0, hu=450, suv=9.0, at_mm=(84, 35, 580), bone_gap_mm=15)
 GOES = DepositSpec("thigh", "left", "subcutaneous", "CT+PET-", volume_ml=0.4, hu=700, at_mm=(-81, -72, 640))
-COMES = DepositSpec("thigh", "left", "subcutaneous", volume_ml=0.4, hu=650, suv=12.0, at_mm=(-140, -10, 600))
+COMES = DepositSpec("thigh", "left", "muscle", volume_ml=0.6, hu=650, suv=12.0, at_mm=(-114, -32, 625), bone_gap_mm=15)
 MOVED_MM = (12.0, -8.0, 25.0)
 """The patient lies elsewhere on the couch in the second session, which also begins at another slice."""
 
