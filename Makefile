@@ -11,7 +11,7 @@ PINNED := --quiet --disable-pip-version-check --no-deps --require-hashes
 .DEFAULT_GOAL := help
 SPLIT ?= dev
 N ?= 3
-.PHONY: help env demo benchmark benchmark-implants test test-all benchmark-convert lint format config lock selftest clean
+.PHONY: help env demo benchmark benchmark-implants test test-all benchmark-convert benchmark-scale lint format config lock selftest clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ test-all: $(VENV)/installed-dev  ## all tests: also real scans (CALCIFLOW_TESTDA
 
 benchmark-convert: $(VENV)/installed-dev  ## time and memory of index and convert beside dcm2niix, on a made CT of 512 x 512 x 580
 	$(BIN)/python tests/benchmark/convert_speed.py
+
+benchmark-scale: $(VENV)/installed-dev  ## dry run of 3,000 scans beside a bare skeleton of as many jobs
+	$(BIN)/python tests/benchmark/scale.py 3000
 
 lint: $(VENV)/installed-dev  ## snakefmt, snakemake --lint, ruff, mypy
 	$(BIN)/ruff check scripts tests

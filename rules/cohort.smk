@@ -38,7 +38,7 @@ rule cohort:
     conda:
         "../envs/calciflow.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=30,
     params:
         code=code("cohort.py"),

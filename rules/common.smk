@@ -17,6 +17,7 @@ from calciflow.forms import load_form
 from calciflow.forms_path import find_form
 from calciflow.maps.masks import files_of
 from calciflow.maps.paths import check_patterns, find_map
+from calciflow.resources import memory_mb, runtime_min, voxels
 from calciflow.sheets import read_clinical_scores, read_participants, read_scans
 from calciflow.sweeps import STAGES, sweep_runs
 from calciflow.study import (
@@ -118,6 +119,32 @@ def identity(wildcards):
 def path_of(scan, name):
     """A result file of a scan."""
     return f"results/{scan.participant_id}/{scan.session_id}/{scan.prefix}_{name}"
+
+
+def voxels_of(wildcards):
+    """Voxels of the scan's CT and PET, as index measured them."""
+    return voxels(
+        Path(f"results/{wildcards.sub}/{wildcards.ses}/{wildcards.scan}_screening.json")
+    )
+
+
+def stage_of(stage, wildcards):
+    """The stage as calciflow.resources knows it: convert has a line for each modality."""
+    return stage.format(modality=getattr(wildcards, "modality", ""))
+
+
+def memory(stage):
+    """Memory by the scan's size; more at each further try, after a job ran out of it."""
+    return lambda wildcards, attempt: memory_mb(
+        stage_of(stage, wildcards), voxels_of(wildcards), attempt
+    )
+
+
+def minutes(stage):
+    """Time by the scan's size; more at each further try, after a job ran out of it."""
+    return lambda wildcards, attempt: runtime_min(
+        stage_of(stage, wildcards), voxels_of(wildcards), attempt
+    )
 
 
 def verdicts():

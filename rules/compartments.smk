@@ -14,8 +14,8 @@ rule compartments:
     conda:
         "../envs/calciflow.yaml"
     resources:
-        mem_mb=2500,
-        runtime=15,
+        mem_mb=memory("compartments"),
+        runtime=minutes("compartments"),
     params:
         code=code("compartments.py"),
         settings=settings("compartments"),

@@ -9,8 +9,8 @@ rule convert:
     conda:
         "../envs/calciflow.yaml"
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=memory("convert-{modality}"),
+        runtime=minutes("convert-{modality}"),
     params:
         code=code("convert.py"),
     message:

@@ -10,8 +10,11 @@ rule index:
     conda:
         "../envs/calciflow.yaml"
     resources:
-        mem_mb=2000,
-        runtime=30,
+        # Nothing is known of the scan yet. DICOM takes 0.4 GB; NIfTI of 512 x 512 x 800 takes 2.2 GB, the second try's.
+        mem_mb=lambda wildcards, attempt: 1500 * attempt,
+        runtime=lambda wildcards, attempt: 15 * attempt,
+        # Scans that share a cluster job are read one after the other: profiles/slurm gives one turn a job.
+        turn=1,
     params:
         code=code("index.py"),
         scan=identity,

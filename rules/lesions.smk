@@ -19,8 +19,8 @@ rule lesions:
     conda:
         "../envs/calciflow.yaml"
     resources:
-        mem_mb=3500,
-        runtime=30,
+        mem_mb=memory("lesions"),
+        runtime=minutes("lesions"),
     params:
         code=code("lesions.py"),
         scan=identity,

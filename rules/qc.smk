@@ -29,8 +29,8 @@ rule qc:
     conda:
         "../envs/calciflow.yaml"
     resources:
-        mem_mb=2500,
-        runtime=15,
+        mem_mb=memory("qc"),
+        runtime=minutes("qc"),
     params:
         code=code("qc.py"),
         scan=identity,

@@ -18,8 +18,8 @@ rule register:
     conda:
         "../envs/calciflow.yaml"
     resources:
-        mem_mb=2500,
-        runtime=30,
+        mem_mb=memory("register"),
+        runtime=minutes("register"),
     params:
         code=code("register.py"),
         settings=settings("register"),

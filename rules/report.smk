@@ -29,7 +29,7 @@ rule report:
     conda:
         "../envs/calciflow.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=15,
     params:
         code=code("report.py"),

@@ -14,8 +14,9 @@ rule review:
     conda:
         "../envs/calciflow.yaml"
     resources:
-        mem_mb=3500,
-        runtime=15,
+        # With a reader's edits, it holds the images that `lesions` holds.
+        mem_mb=memory("lesions"),
+        runtime=minutes("review"),
     params:
         code=code("review.py"),
         scan=identity,

@@ -9,8 +9,8 @@ rule scores:
     conda:
         "../envs/calciflow.yaml"
     resources:
-        mem_mb=500,
-        runtime=5,
+        mem_mb=memory("scores"),
+        runtime=minutes("scores"),
     params:
         code=code("scores.py"),
         scan=identity,

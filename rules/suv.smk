@@ -11,8 +11,8 @@ rule suv:
     conda:
         "../envs/calciflow.yaml"
     resources:
-        mem_mb=1500,
-        runtime=15,
+        mem_mb=memory("suv"),
+        runtime=minutes("suv"),
     params:
         code=code("suv.py"),
         overrides=lambda wildcards: row(wildcards).overrides,

@@ -14,8 +14,8 @@ rule tissues:
     conda:
         "../envs/calciflow.yaml"
     resources:
-        mem_mb=3500,
-        runtime=30,
+        mem_mb=memory("tissues"),
+        runtime=minutes("tissues"),
     params:
         code=code("tissues.py"),
         maps=foreign_maps,

@@ -11,13 +11,15 @@ from scipy import ndimage
 from calciflow.files import read_json
 from calciflow.images import Volume, read_volume
 from calciflow.measure.boxes import grow
-from calciflow.placement.compartment import DIGITS, probabilities, sentence, survey
+from calciflow.placement.compartment import DIGITS, FLAT_CHANCE, probabilities, sentence, survey
 from calciflow.placement.marks import Placed, marks
 from calciflow.placement.misregistered import mark_misregistered
 from calciflow.placement.region import place
 from calciflow.tables import read_table, write_table
 
-MARGIN_MM = 12.0
+MARGIN_MM = 20.0
+"""Surroundings that are looked at: the layers beside a lesion."""
+
 TEXTS = ("concordance", "compartment", "pet_status", "morphology", "structure", "flags", "reason")
 
 CORE_SHARE = 0.6
@@ -84,9 +86,17 @@ def place_lesions(
         points = crop.world(np.argwhere(mask))
         centre = np.array([row["x_mm"], row["y_mm"], row["z_mm"]], float)
         region, side = place(regions[box][mask], centre, anatomy.get("midline"), midline_mm)
-        sheet = row.get("morphology") in ("sheet", "reticular") or _flat(row)
+        formed = row.get("morphology") in ("sheet", "reticular")
+        sheet = 1.0 if formed else FLAT_CHANCE if _flat(row) else 0.0
         around = survey(
-            mask, tissues[box], ct.spacing, shell_mm, points, anatomy.get("joints") or [], own_counts=not calcified
+            mask,
+            tissues[box],
+            ct.spacing,
+            shell_mm,
+            points,
+            anatomy.get("joints") or [],
+            own_counts=not calcified,
+            weights=_calcium(crop, mask, row) if calcified else None,
         )
         chances = probabilities(around, sheet=sheet, region=region, capsule_mm=capsule_mm)
         compartment = max(chances, key=lambda name: chances[name])
@@ -102,7 +112,7 @@ def place_lesions(
                 around,
                 shell_mm=shell_mm,
                 depth_mm=None if depth is None or pd.isna(depth) else float(depth),
-                sheet=sheet,
+                sheet=sheet > 0,
                 digit=region in DIGITS,
             ),
         )
@@ -123,6 +133,13 @@ def _flat(row: Mapping[str, Any]) -> bool:
         return False
     width, depth = float(sizes[0]), float(sizes[1])  # type: ignore[arg-type]
     return depth <= FLAT_MM and width >= FLAT_ASPECT * depth
+
+
+def _calcium(crop: Volume, mask: NDArray[np.bool_], row: Mapping[str, Any]) -> NDArray[np.float64]:
+    """HU over the background of a deposit's voxels: where its middle lies to a fraction of a voxel."""
+    background = row.get("ct_background_hu")
+    floor = 0.0 if background is None or pd.isna(background) else float(background)
+    return np.asarray(crop.array[mask], np.float64) - floor
 
 
 def _part(own: NDArray[np.bool_], crop: Volume, row: Mapping[str, Any], calcified: bool) -> NDArray[np.bool_]:

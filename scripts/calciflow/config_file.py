@@ -177,8 +177,11 @@ def generated(repository: Path) -> dict[Path, str]:
     }
     manual = repository / "config" / "README.md"
     text = manual.read_text(encoding="utf-8")
+    from calciflow.resources import table as resource_table
+
     parts = {
         "keys": key_table(),
+        "resources": resource_table(),
         "participants": column_table(PARTICIPANT_COLUMNS),
         "scans": column_table(SCAN_COLUMNS),
         "clinical_scores": column_table(CLINICAL_COLUMNS),

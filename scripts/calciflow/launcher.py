@@ -18,6 +18,7 @@ from calciflow.cluster.identity import job_prefix
 from calciflow.cluster.run import RESTARTS, end_leftovers, on_slurm, run_snakemake, slurm_options
 from calciflow.errors import StudyError
 from calciflow.files import read_json
+from calciflow.forecast import forecast, in_words
 from calciflow.sheets import Scan, read_participants, read_scans
 from calciflow.study import SCAN_FILES, ask_refresh, source_digest
 
@@ -50,6 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="MINUTES",
         help="on Slurm: end a run for which no job is in the queue, or whose controller does not answer, for so long",
     )
+    run.add_argument("--split", action="store_true", help="on Slurm: a job for each stage of a scan")
     new = commands.add_parser("new", help="draft a study's sheets from a folder of scans")
     new.add_argument("study", type=Path, metavar="STUDY")
     new.add_argument("archive", type=Path, metavar="ARCHIVE", help="folder that holds the scans' DICOM files")
@@ -57,6 +59,8 @@ def main(arguments: list[str] | None = None) -> int:
         "refresh", help="look for scans whose source has changed; the next run reads them again"
     )
     refresh.add_argument("study", type=Path, metavar="STUDY")
+    ahead = commands.add_parser("forecast", help="jobs, core-hours, memory and disk that a study will take")
+    ahead.add_argument("study", type=Path, metavar="STUDY")
     known, rest = parser.parse_known_args(arguments)
     if rest and known.command != "run":
         parser.error(f"unknown option: {rest[0]}")
@@ -66,6 +70,11 @@ def main(arguments: list[str] | None = None) -> int:
         study = _study(known.study)
         if known.command == "refresh":
             return _refresh(study)
+        if known.command == "forecast":
+            print(in_words(forecast(study, _scans(study))))
+            return 0
+        if known.split:
+            rest += ["--groups", "index=index"]  # last: it takes many values, and would swallow a target behind it
         return _run(study, known.scan, known.profile, 60 * known.patience, rest)
     except StudyError as error:
         print(f"calciflow: {error}", file=sys.stderr)
@@ -152,11 +161,14 @@ def _held(study: Path) -> Iterator[int]:
     Raises
     ------
     StudyError
-        If another run is going on, or a killed run's jobs still write.
+        If another run is going on, a killed run's jobs still write, or nothing can be written.
     """
     path = study / ".calciflow" / "lock"
-    path.parent.mkdir(exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        path.parent.mkdir(exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise StudyError(f"{study}: cannot be written ({error.strerror}). Results lie in the study's folder.") from None
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

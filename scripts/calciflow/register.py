@@ -21,12 +21,13 @@ from calciflow.labels import REGIONS
 from calciflow.mapping import Mapping, field_image, move, to_transform
 from calciflow.registration.field import build_field
 from calciflow.registration.limbs import correct_limbs
-from calciflow.registration.outline import body_fit, outline_of
+from calciflow.registration.outline import LOST_OUTLINE, SEEN_BODY, body_fit, outline_of
 from calciflow.registration.rigid import rotation_degrees, search
 from calciflow.registration.scene import Scene, coarse, pet_coverage, with_pet
-from calciflow.registration.segments import Correction
+from calciflow.registration.segments import SEGMENTS, Correction
 from calciflow.registration.skeleton import (
     HOT_CORRELATION,
+    REACH_MM,
     Comparison,
     LocalShift,
     Pattern,
@@ -92,6 +93,32 @@ class Alignment:
         """Per region group: distance between skeleton and uptake; None where it cannot be told."""
         return {name: None if one is None else round(one.millimetres, 2) for name, one in self.shifts.items()}
 
+    @property
+    def lost(self) -> list[str]:
+        """Limbs whose uptake lies out of the search's reach.
+
+        Their bone finds no uptake, and soft tissue does not fill their outline while it fills the body's: a limb whose
+        bone is merely cold still shows its outline.
+        """
+        body = self.gate.outline
+        if body is None or not max(body.before, body.after) >= SEEN_BODY:
+            return []
+        return [
+            name
+            for name, limb in self.limbs.items()
+            if limb.verdict == "untestable"
+            and limb.after is not None
+            and limb.outline.before is not None
+            and limb.outline.before < LOST_OUTLINE
+        ]
+
+    def misregistered(self, tolerance_mm: float) -> list[str]:
+        """Sides and regions ("left hand") where PET and CT lie further apart than the tolerance."""
+        table = residual_table(self.residual_mm)
+        found = {name for name, value in table.items() if name != "body" and value is not None and value > tolerance_mm}
+        lost = [segment for segment in SEGMENTS if segment.name in self.lost]
+        return sorted(found | {f"{side} {region}" for segment in lost for region, side in segment.regions})
+
     def warnings(self, tolerance_mm: float) -> list[str]:
         """What a reader must know."""
         found = [
@@ -99,6 +126,7 @@ class Alignment:
             for name, distance in self.residual_mm.items()
             if distance is not None and distance > tolerance_mm
         ]
+        found += [f"{name}: its uptake lies further from its skeleton than {REACH_MM:g} mm" for name in self.lost]
         if self.coverage < 0.995:
             found.append(f"the PET shows {100 * self.coverage:.0f} % of the body on CT")
         return found
@@ -248,6 +276,7 @@ def facts(result: Alignment, mode: str, tolerance_mm: float) -> dict[str, Any]:
         "proposed": result.proposed,
         "tolerance_mm": tolerance_mm,
         "residual_mm": residual_table(result.residual_mm),
+        "misregistered": result.misregistered(tolerance_mm),
         "limbs": {
             name: {
                 "verdict": limb.verdict,

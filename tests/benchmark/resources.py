@@ -8,6 +8,7 @@ what ``scripts/calciflow/resources.py`` is fitted to (``python -m calciflow.reso
 
 import csv
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -15,16 +16,13 @@ from pathlib import Path
 
 from harness import copy_code
 
-MORE = """
-
-# Written by tests/benchmark/resources.py. Snakemake looks at a job's memory each 30 s once it has run for a while.
+LOOK_OFTEN = """
+# Snakemake looks at a job's memory each 30 s only, once it has run for a while.
 import snakemake.benchmark
 
 snakemake.benchmark.benchmarked.__wrapped__.__defaults__ = (None, None, 0.5)
-for measured in workflow.rules:
-    if measured.log and "{scan}" in str(measured.log[0]) and measured.name != "internal":
-        measured.benchmark = str(measured.log[0]).replace("logs/", "benchmarks/").replace(".log", ".tsv")
 """
+BENCHMARK = r'\g<0>\1benchmark:\n\2"benchmarks/\3.tsv"\n'
 COLUMNS = ("stage", "scan", "ct_voxels", "pet_voxels", "max_rss_mb", "seconds", "cpu_seconds")
 
 
@@ -33,7 +31,10 @@ def measure(study: Path) -> list[dict[str, object]]:
     with tempfile.TemporaryDirectory() as folder:
         code = copy_code(Path(folder))
         with (code / "Snakefile").open("a") as handle:
-            handle.write(MORE)
+            handle.write(LOOK_OFTEN)
+        for rules in (code / "rules").glob("*.smk"):
+            text = re.sub(r'( +)log:\n( +)"logs/(.*\{scan\}.*)\.log",\n', BENCHMARK, rules.read_text())
+            rules.write_text(text)
         command = [sys.executable, "-m", "calciflow.launcher", "run", str(study), "--cores", "1", "--forceall"]
         done = subprocess.run(command, env={"PYTHONPATH": str(code / "scripts"), "PATH": "/usr/bin:/bin"}, check=False)
         if done.returncode:

@@ -108,6 +108,7 @@ def test_table(truth, lesions):
     for word in ("body", "bone", "muscle", "subcutaneous_fat"):
         scans[f"dice_{word}"] = 0.9
     scans["bone_fragments"] = [3, 0]
+    scans["traps"] = ["tubes,scoliosis", ""]
     for name in ("motion_mm", "residual_mm", "residual_p95_mm"):
         scans[name] = 1.0
     for name in ("ct", "pet", "petct"):
@@ -141,6 +142,10 @@ def test_table(truth, lesions):
     assert found["taken for bone", "CT deposits of 0.1 ml and more, a scan"] == 0.5
     assert found["bone fragments like a deposit", "a scan"] == 1.5
     assert found["false positives a scan", "cause rib"] == 0.5
+    assert found["false positives of a trap", "tubes"] == 0
+    assert rows["false positives of a trap", "tubes"]["n"] == 1
+    assert found["false positives of a trap", "scoliosis, all of the scan"] == 1
+    assert rows["false positives of a trap", "myositis"]["n"] == 0
     assert rows["volume error", "median size, %, 0.1 ml and more, slices up to 3.3 mm"]["n"] == 0
     assert found["total score error", "ct, mean"] == -1.5
     table = confusion(deposits, "compartment", "found_compartment")

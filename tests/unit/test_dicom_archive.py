@@ -98,9 +98,20 @@ def test_links_and_devices_in_a_tar_are_not_followed(tmp_path: Path) -> None:
 def test_circular_links_end(tmp_path: Path) -> None:
     root = folder(tmp_path / "in")
     (root / "a" / "round").symlink_to(root)
-    (root / "dangling.dcm").symlink_to(root / "nowhere")
     names = [entry.path for entry, _ in walk(root)]
     assert sorted(names) == sorted(FILES)
+
+
+def test_a_link_to_nowhere_is_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    """It may stand for a slice, whose loss at an end nothing else would show."""
+    root = folder(tmp_path / "in")
+    (root / "dangling.dcm").symlink_to(root / "nowhere")
+    (root / "circle.dcm").symlink_to("circle.dcm")
+    streams = {entry.path: stream for entry, stream in walk(root) if entry.path not in FILES}
+    assert sorted(streams) == ["circle.dcm", "dangling.dcm"]
+    for stream in streams.values():
+        with pytest.raises(PermissionError):
+            stream.read(1)
 
 
 def test_linked_folder_is_followed(tmp_path: Path) -> None:

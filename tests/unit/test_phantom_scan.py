@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from scipy.special import erf
 
+from calciflow.files import read_json
 from calciflow.labels import TISSUES, region_label
+from calciflow.phantom.__main__ import main
 from calciflow.phantom.deposits import DEPOSIT_COLUMNS, PlacementError, draw_volume
 from calciflow.phantom.scan import make_scan
 from calciflow.phantom.spec import CtSpec, DepositSpec, Motion, PersonSpec, PetSpec, ScanSpec
@@ -190,3 +192,28 @@ def test_truth_files(leg, tmp_path):
     first = {name: (tmp_path / name).read_bytes() for name in names}
     write_truth(leg, tmp_path, ideal=True)
     assert first == {name: (tmp_path / name).read_bytes() for name in names}
+
+
+def test_command_makes_dicom_and_truth_from_a_yaml(tmp_path, capsys):
+    """The yaml of the docs, shrunk to a slab of the thighs."""
+    text = """
+person: {height_m: 1.68, bmi: 27, sex: F, age: 61, scoliosis_mm: 15}
+ct: {pixel_mm: 3.0, matrix: [130, 90], slice_mm: 5.0}
+pet: {pixel_mm: 5.0, slice_mm: 5.0}
+limb_motion: {limb: left leg, rotation_deg: [0, 1.0, 0]}
+z_range_mm: [600, 660]
+deposits:
+  - {region: thigh, side: left, volume_ml: 1.5, hu: 450, suv: 7}
+traps: {myositis: true}
+"""
+    (tmp_path / "scan.yaml").write_text(text)
+    assert main([str(tmp_path / "scan.yaml"), str(tmp_path / "out"), "--seed", "7", "--strict"]) == 0
+    assert "1 of 1 deposits" in capsys.readouterr().out
+    assert len(list((tmp_path / "out" / "dicom").rglob("*.dcm"))) == 24
+    content = read_json(tmp_path / "out" / "truth" / "scan.json")
+    assert content["traps"] == ["myositis", "scoliosis"]
+    assert content["limb_motion"]["limb"] == "left leg"
+    (tmp_path / "scan.yaml").write_text("person: {heigth_m: 1.7}")
+    with pytest.raises(SystemExit):
+        main([str(tmp_path / "scan.yaml"), str(tmp_path / "two")])
+    assert "unknown key 'heigth_m'" in capsys.readouterr().err

@@ -312,6 +312,21 @@ def test_registration_asks_to_be_looked_at(verdict: str, residual: float | None,
     assert ("left upper arm" in check.detail) == (residual is not None)
 
 
+def test_limbs_are_named_that_were_corrected_or_lie_apart() -> None:
+    registration = {
+        "gate": {"verdict": "kept"},
+        "residual_mm": {"left hand": None},
+        "tolerance_mm": 3.0,
+        "limbs": {"head": {"verdict": "kept"}, "left upper_arm": {"verdict": "kept"}, "left hand": {"verdict": "x"}},
+        "misregistered": ["left hand", "left fingers"],
+    }
+    told = {"screening": {}, "suv": {}, "registration": registration, "findings": {}, "anatomy": {}}
+    (check,) = [c for c in checks(told, read_rows([inputs.lesion_row(1)])) if c.name == "Registration"]
+    assert check.level == "look"
+    assert "corrected on their own: head, left upper arm" in check.detail
+    assert "misregistered: left hand, left fingers" in check.detail
+
+
 def hands_scan(to_pet: Any) -> Scan:
     """The synthetic body as two hands and pelvis: bone runs through all of them."""
     made = inputs.arrays()
@@ -326,6 +341,7 @@ class TestPlaces:
     registration: ClassVar[dict[str, Any]] = {
         "tolerance_mm": 3.0,
         "residual_mm": {"left hand": 4.2, "left pelvis": 0.0},
+        "misregistered": ["left hand"],
         "limbs": {"left hand": {"verdict": "rejected", "shift_mm": 9.0}},
     }
 

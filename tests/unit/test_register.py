@@ -249,6 +249,16 @@ def test_bone_that_moved_without_its_flesh_is_not_believed(body):
     # And what is left is said.
     assert result.residual_mm["right forearm"] == pytest.approx(11, abs=2)
     assert [text.split(":")[0] for text in result.warnings(3.0)] == ["right forearm"]
+    assert result.misregistered(3.0) == ["right forearm"]
+
+
+def test_a_limb_that_moved_out_of_reach_is_called_misregistered(body):
+    # 34 mm to the side: no shift that the search may make brings the arm back. A cold arm is another thing.
+    result = align(body.scene(body.pet(arm_shift=(30.0, 15.0, 0.0))), mode="limbs")
+    assert result.limbs["right forearm"].verdict in ("untestable", "rejected")
+    assert "right forearm" in result.misregistered(3.0)
+    assert "left forearm" not in result.misregistered(3.0)
+    assert any(text.startswith("right forearm") for text in result.warnings(3.0))
 
 
 def test_the_pet_is_cut_to_the_body_and_made_finite(body):

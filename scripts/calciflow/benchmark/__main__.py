@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from calciflow.benchmark.figures import confusion_figure, measures_figure, sensitivity_figure
+from calciflow.benchmark.figures import causes_figure, confusion_figure, measures_figure, sensitivity_figure
 from calciflow.benchmark.reading import compare_scan
 from calciflow.benchmark.study import SESSION, make_study
 from calciflow.benchmark.tables import COLUMNS, confusion, markdown, summary
@@ -52,6 +52,7 @@ def write_results(study: Path, people: list[str], out: Path) -> None:
             write_table(out / f"confusion_{name}.tsv", table, list(table.columns))
             if len(table):
                 confusion_figure(table, out / f"confusion_{name}.svg")
+    causes_figure(false, len(scans), out / "false_positives.svg")
     sensitivity_figure(rows, out / "sensitivity.svg")
     measures_figure(deposits, out / "measures.svg")
 

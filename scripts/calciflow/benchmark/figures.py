@@ -78,3 +78,14 @@ def confusion_figure(table: pd.DataFrame, path: Path) -> None:
     axes.set_yticks(range(len(true)), true, fontsize=8)
     axes.set(xlabel="found", ylabel="true", title=name.removeprefix("true_").replace("_", " "))
     _save(figure, path)
+
+
+def causes_figure(false: pd.DataFrame, people: int, path: Path) -> None:
+    """False positives a scan by what they really are."""
+    counts = false["cause"].astype(str).value_counts().sort_values()
+    figure = Figure(figsize=(7, 0.3 * max(len(counts), 1) + 1), layout="constrained")
+    axes = figure.subplots()
+    axes.barh(range(len(counts)), counts.to_numpy() / max(people, 1), color="0.4")
+    axes.set_yticks(range(len(counts)), counts.index.tolist())
+    axes.set_xlabel("false positives a scan")
+    _save(figure, path)

@@ -146,6 +146,7 @@ def compare_scan(study: Path, person: str, session: str, form: Form) -> Compared
 
     scan: dict[str, Any] = {"participant_id": person, "n_deposits": len(truth), "n_lesions": len(lesions)}
     scan["false_positives"] = len(false)
+    scan["traps"] = ",".join(read_json(true / "scan.json").get("traps", []))
     regions = read_volume(true / "regions.nii.gz").array
     if read_json(true / "scan.json").get("kind") != "implants":  # a real body's tissues are not known
         scan |= {f"dice_{word}": value for word, value in tissue_dice(tissues, found_tissues, regions).items()}

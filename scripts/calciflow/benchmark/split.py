@@ -24,11 +24,15 @@ from calciflow.phantom.spec import (
     Site,
     replace,
 )
+from calciflow.phantom.trap_list import PLACES, TRAPS, shaped, switched_on
 
 FIRST_SEED = {"dev": 10_000, "test": 70_000}
 """Seeds of a split start here; the demo and the tests use seeds below 10,000."""
 
 MOST_SCANS = 1000
+_TRAP_CHANCE = 0.08
+"""Chance of a trap whose turn it is not: one or two a scan."""
+
 _MOST_VOXELS = 45_000_000
 """Voxels of a CT: keeps twenty scans within forty minutes on two cores."""
 
@@ -146,11 +150,23 @@ def _limb_motion(rng: np.random.Generator, person: Person, seen: Collection[tupl
     return LimbMotion(limb, (float(x), float(y), float(z)))
 
 
-def _view(person: Person, rng: np.random.Generator) -> tuple[float, float, CtSpec, tuple[float, float]]:
+def traps_of(seed: int, rng: np.random.Generator) -> tuple[str, set[str]]:
+    """The trap whose turn it is at a seed, and all that the scan is to have.
+
+    The first seeds of a split take the traps in turn, so that twenty scans hold all of them.
+    """
+    turn = TRAPS[seed % len(TRAPS)]
+    others = {name for name in TRAPS if rng.uniform() < _TRAP_CHANCE}
+    if turn == "hands_under_buttocks" or turn in ("acro_osteolysis", "injection_residue"):
+        others -= {"hands_under_buttocks"}
+    return turn, others | {turn}
+
+
+def _view(person: Person, rng: np.random.Generator, centre: float) -> tuple[float, float, CtSpec, tuple[float, float]]:
     """Field of view: z from, z to, the CT's geometry, and the middle in x and y.
 
     Three scans of five are head to toe or from mid-thigh up, as most centres scan. The others are pieces in thinner
-    slices. What the grid may hold is limited, so finer voxels go with less of the body.
+    slices, about the height ``centre``. What the grid may hold is limited, so finer voxels go with less of the body.
     """
     low, high = person.bounds()
     bottom, top = float(low[2]) - 12, float(high[2]) + 12
@@ -160,13 +176,13 @@ def _view(person: Person, rng: np.random.Generator) -> tuple[float, float, CtSpe
     pixel, place = float(rng.uniform(0.8, 1.5)), float(rng.uniform())
     slice_mm = thick if whole else thin
     if whole:
-        if from_thigh:
+        if from_thigh and centre > 0.3 * person.spec.height_m * 1000 + 15:
             bottom = 0.28 * person.spec.height_m * 1000
     else:
         # a piece of a third of a metre to a metre
         length = float(np.clip(slice_mm * 330, 330, 0.6 * (top - bottom)))
-        bottom += place * (top - bottom - length)
-        top = bottom + length
+        start = np.clip(centre - length * (0.2 + 0.6 * place), bottom, top - length)
+        bottom, top = float(start), float(start + length)
     boxes = [part.skin.bounds() for group in person.groups for part in group.parts]
     boxes = [(a, b) for a, b in boxes if a[2] < top and b[2] > bottom]
     left = np.min([a for a, _ in boxes], axis=0)
@@ -187,8 +203,14 @@ def draw_scan(seed: int) -> tuple[ScanSpec, list[DepositSpec]]:
     height = float(np.clip(rng.normal(1.62 if sex == "F" else 1.75, 0.07), 1.45, 1.95))
     bmi = float(np.clip(np.exp(rng.normal(np.log(25), 0.22)), 16, 40))
     spec = PersonSpec(round(height, 2), round(bmi, 1), sex, int(rng.integers(25, 80)), arms)
+    own = np.random.default_rng([seed, 32])
+    due, traps = traps_of(seed, own)
+    for name in sorted(traps):
+        spec = shaped(spec, name, own)
     person = Person.make(spec, seed)
-    bottom, top, ct, middle = _view(person, rng)
+    heights = _heights(person)
+    place = _one_of(own, PLACES[due])
+    bottom, top, ct, middle = _view(person, rng, heights[place, "right" if own.uniform() < 0.5 else "left"])
     voxel = float(rng.choice([2.0, 2.5, 3.0, 4.0, 5.3]))
     ct = replace(
         ct,
@@ -210,7 +232,7 @@ def draw_scan(seed: int) -> tuple[ScanSpec, list[DepositSpec]]:
     motion = Motion(
         (float(shift[0]), float(shift[1]), float(shift[2])), (float(turn[0]), float(turn[1]), float(turn[2]))
     )
-    seen = [place for place, z in _heights(person).items() if bottom + 15 < z < top - 15]
+    seen = [part for part, z in heights.items() if bottom + 15 < z < top - 15]
     scan = ScanSpec(
         name=f"Bench{seed}",
         person=spec,
@@ -220,5 +242,6 @@ def draw_scan(seed: int) -> tuple[ScanSpec, list[DepositSpec]]:
         limb_motion=_limb_motion(rng, person, seen),
         z_range_mm=(bottom, top),
         centre_xy_mm=middle,
+        traps=switched_on({name for name in traps if name == due or any(part in PLACES[name] for part, _ in seen)}),
     )
     return scan, [_deposit(rng, seen) for _ in range(int(rng.integers(8, 26)))]

@@ -34,7 +34,10 @@ def make_study(folder: Path, split: str, count: int, ideal: bool = False) -> lis
         write_dicom(scan, folder / "dicom" / person)
         write_truth(scan, folder / "truth" / person, ideal)
         write_text(mark, code)
-        print(f"{person}: {len(scan.table)} deposits, {len(wishes) - len(scan.table)} found no room", flush=True)
+        wanted, traps = sum(one.count for one in wishes), sorted(set(scan.trap_table["name"]))
+        print(
+            f"{person}: {len(scan.table)} of {wanted} deposits found room; {', '.join(traps) or 'no trap'}", flush=True
+        )
     write_text(folder / "config" / "config.yaml", "participants: config/participants.tsv\nscans: config/scans.tsv\n")
     sheet = [{"participant_id": p, "group": "phantom"} for p in people]
     write_table(folder / "config" / "participants.tsv", sheet, ("participant_id", "group"))

@@ -9,6 +9,7 @@ import pandas as pd
 from calciflow.benchmark.compare import SMALL_PARTS
 from calciflow.benchmark.reading import LIMB_LABELS
 from calciflow.labels import AXIAL_REGIONS, COMPARTMENTS, CONCORDANCES
+from calciflow.phantom.trap_list import SHAPES, TRAPS
 from calciflow.stats.clustered import cluster_bootstrap
 
 COLUMNS = ("quantity", "subset", "n", "people", "estimate", "ci_low", "ci_high")
@@ -104,6 +105,24 @@ def _column(table: pd.DataFrame, name: str) -> "pd.Series[Any]":
     return table[name] if name in table else pd.Series(np.nan, index=table.index)
 
 
+def _by_trap(false: pd.DataFrame, scans: pd.DataFrame) -> list[dict[str, Any]]:
+    """False positives of each trap, in the scans that hold it; of traps without voxels: all of the scan's."""
+    if "traps" not in scans:
+        return []
+    rows = []
+    held = scans["traps"].fillna("").astype(str).str.split(",")
+    for name in TRAPS:
+        here = scans[[name in words for words in held]]
+        people = here["participant_id"]
+        if name in (*SHAPES, "attenuation_mismatch"):
+            subset = f"{name}, all of the scan"
+            rows.append(summary_row("false positives of a trap", subset, here["false_positives"], people))
+            continue
+        of_it = false[false["cause"].astype(str) == f"trap: {name}"].groupby("participant_id").size()
+        rows.append(summary_row("false positives of a trap", name, people.map(of_it).fillna(0), people))
+    return rows
+
+
 def _pairing(deposits: pd.DataFrame) -> list[dict[str, Any]]:
     """Of the deposits that were found: how many as one lesion of their own, merged with another, or in pieces."""
     found = deposits[deposits["visible_class"].notna() & deposits["detected"].astype(bool)]
@@ -192,7 +211,7 @@ def summary(deposits: pd.DataFrame, false: pd.DataFrame, scans: pd.DataFrame) ->
             here = false[false[column].astype(str) == word].groupby("participant_id").size()
             counts = people.map(here).fillna(0)
             rows.append(summary_row("false positives a scan", f"{title} {word}", counts, people))
-    rows += _errors(deposits)
+    rows += _by_trap(false, scans) + _errors(deposits)
     rows += _bone_rows(deposits, scans) + _pairing(deposits)
     if "found_concordance" in deposits:
         rows += _labels(deposits[(deposits["pairing"] == "single") & deposits["visible_class"].notna()])

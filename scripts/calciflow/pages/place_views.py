@@ -107,39 +107,32 @@ def _draw(scan: Scan, where: Plane, level: int, label: str) -> View:
     return View(label, picture_uri(picture), width, height, where.pixel_mm, letters, outlines=outlines)
 
 
-def _said(registration: Mapping[str, Any], name: str) -> tuple[list[str], bool]:
-    """What registration says of a region such as ``left knee``, and whether too much is left."""
+def _said(registration: Mapping[str, Any], name: str, table_name: str) -> tuple[str, bool]:
+    """What registration says of a region such as ``left knee``, and whether it calls it misregistered."""
     limb = (registration.get("limbs") or {}).get(name) or {}
-    left = (registration.get("residual_mm") or {}).get(name)
+    left = (registration.get("residual_mm") or {}).get(table_name)
+    beyond = table_name in (registration.get("misregistered") or ())
     words = []
     if limb.get("verdict") == "kept" and not missing(limb.get("shift_mm")):
         words.append(f"own correction of {number(limb['shift_mm'], 2)} mm")
     elif limb.get("verdict") == "rejected":
         words.append("a correction of its own was rejected")
-    tolerance = registration.get("tolerance_mm")
-    beyond = not missing(left) and not missing(tolerance) and float(str(left)) > float(str(tolerance))
-    if missing(left):
-        words.append("what is left cannot be measured")
-    else:
+    if not missing(left):
         words.append(f"{number(left, 2)} mm left" if float(str(left)) > 0 else "nothing left to correct")
-    return words, beyond
+    else:
+        words.append("its uptake is out of reach" if beyond else "what is left cannot be measured")
+    return ", ".join(words), beyond
 
 
 def place_note(registration: Mapping[str, Any], regions: tuple[str, ...], sides: tuple[str, ...]) -> tuple[str, bool]:
     """One line on a place, from the sidecar of ``register``; and whether too much is left of a shift."""
-    if "head" in regions:
-        told = {"limbs": registration.get("limbs"), "tolerance_mm": registration.get("tolerance_mm")}
-        told["residual_mm"] = {"head": (registration.get("residual_mm") or {}).get("left head")}
-        words, beyond = _said(told, "head")
-        return ", ".join(words), beyond
-    if regions[0] == "pelvis":
-        sides = ("left",)
-    found = [_said(registration, f"{side} {regions[0]}") for side in sides]
-    beyond = any(item[1] for item in found)
-    texts = [", ".join(words) for words, _ in found]
-    if len(set(texts)) == 1:
-        return texts[0], beyond
-    return "; ".join(f"{side}: {text}" for side, text in zip(sides, texts, strict=True)), beyond
+    if regions[0] in ("head", "pelvis"):  # one rigid body, told under both sides alike
+        return _said(registration, regions[0], f"left {regions[0]}")
+    names = [f"{side} {regions[0]}" for side in sides]
+    found = [_said(registration, name, name) for name in names]
+    texts = [text for text, _ in found]
+    note = texts[0] if len(set(texts)) == 1 else "; ".join(f"{s}: {t}" for s, t in zip(sides, texts, strict=True))
+    return note, any(beyond for _, beyond in found)
 
 
 def place_views(scan: Scan, by_header: PointMap, registration: Mapping[str, Any]) -> list[Place]:

@@ -83,8 +83,15 @@ def _registration_check(registration: Mapping[str, Any]) -> Check:
     worst = max(left, key=lambda part: left[part]) if left else ""
     if left:
         parts.append(f"largest residual {number(left[worst], 2)} mm ({words(worst)})")
+    limbs = registration.get("limbs") or {}
+    corrected = [words(name) for name, limb in limbs.items() if limb.get("verdict") == "kept"]
+    if corrected:
+        parts.append(f"corrected on their own: {', '.join(corrected)}")
+    apart = registration.get("misregistered") or []
+    if apart:
+        parts.append(f"misregistered: {', '.join(words(name) for name in apart)}")
     tolerance = registration.get("tolerance_mm")
-    beyond = bool(left) and not missing(tolerance) and left[worst] > float(str(tolerance))
+    beyond = bool(apart) or (bool(left) and not missing(tolerance) and left[worst] > float(str(tolerance)))
     doubtful = verdict in ("rejected", "untestable")
     if doubtful and gate.get("reason"):
         parts.append(str(gate["reason"]))

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
 from calciflow.phantom.bones import Bone, Point, ball
@@ -78,6 +79,11 @@ def spine_axis(z: float) -> tuple[float, float]:
     return float(curve(z)), float(curve.derivative()(z))
 
 
+def spine_side(z: float, sway: float) -> float:
+    """How far the spine lies to the right of the midline at height z (mm at 1.70 m): an S of loins and chest."""
+    return float(sway * np.sin(2 * np.pi * np.clip((z - 960) / 490, 0, 1)))
+
+
 def vertebrae() -> list[tuple[str, float, float, float, float]]:
     """Name, height of the centre, height of the body, half-width and half-depth (mm at 1.70 m), L5 to C1."""
     rows = []
@@ -123,12 +129,12 @@ def _arch(name: str, frame: Frame, deep: float, s: float) -> Union:
     return Union(tuple(pieces), 3 * s)
 
 
-def spine_bones(s: float) -> Iterator[Bone]:
-    """Vertebrae, sacrum, coccyx."""
+def spine_bones(s: float, sway: float = 0.0) -> Iterator[Bone]:
+    """Vertebrae, sacrum, coccyx; ``sway`` is that of a scoliosis (mm at 1.70 m)."""
     for name, z, tall, wide, deep in vertebrae():
         y, slope = spine_axis(z)
         frame = Frame.along((0, 0, 0), (0, slope, 1.0), (0, 1, -slope), mirror=True)
-        frame = Frame(np.array([0, y, z]) * s, frame.axes)
+        frame = Frame(np.array([spine_side(z, sway), y, z]) * s, frame.axes)
         radii = np.array([wide * 0.82, deep, tall * 0.42]) * s
         body = [
             ball(frame.point(dx * wide * s, 0, dz * tall * s), radii, frame)
@@ -155,13 +161,14 @@ def spine_bones(s: float) -> Iterator[Bone]:
     yield Bone("coccyx", coccyx, 1.2 * s, 700, 150, 3.0)
 
 
-def rib_cage(s: float, wall: Loft) -> Iterator[Bone]:
-    """Ribs 1 to 12 of both sides, and the sternum, around the cavity ``wall`` of the chest."""
+def _rim(wall: Loft, z: float) -> tuple[float, float, float, float]:
+    """Half-width, front, back and middle in y of the rib cage at height z (mm), around the cavity ``wall``."""
+    _, centre, half, _, front, back = (float(v[0]) for v in wall.at(np.array([z], np.float32)))
+    return half + 6.0, front + 6.0, back + 6.0, centre
 
-    def rim(z: float) -> tuple[float, float, float, float]:
-        _, centre, half, _, front, back = (float(v[0]) for v in wall.at(np.array([z], np.float32)))
-        return half + 6.0, front + 6.0, back + 6.0, centre
 
+def rib_paths(s: float, wall: Loft, sway: float = 0.0) -> Iterator[tuple[str, int, NDArray[np.float64]]]:
+    """Side, number and course (n, 3) in mm of each rib, from its vertebra to where its cartilage begins."""
     heights = {name: z for name, z, *_ in vertebrae()}
     for number in range(1, 13):
         level = heights[f"T{number}"]
@@ -174,18 +181,46 @@ def rib_cage(s: float, wall: Loft) -> Iterator[Bone]:
             for t in np.linspace(0, 1, 15):
                 angle = np.pi * (0.12 + t * (reach - 0.12))
                 z = level + 4 - drop * (0.5 - 0.5 * np.cos(np.pi * min(1.0, t * reach * 1.15))) * 1.05
-                a, front, back, cy = rim(z * s)
+                a, front, back, cy = _rim(wall, z * s)
                 depth = back if np.cos(angle) > 0 else front
                 x = m * a * np.sin(angle) ** 0.9
                 y = cy - depth * np.cos(angle)
                 path.append([x, y, z * s])
-            path[0] = [m * 22 * s, (y0 - 16) * s, (level + 4) * s]
-            wide = 4.8 * s if number > 1 else 5.5 * s
-            side = "right" if m > 0 else "left"
-            yield Bone(f"{side} rib {number}", tube(path, wide), 1.5 * s, 900, 130, 3.4)
-    _, front, _, cy = rim(1385 * s)
+            path[0] = [(m * 22 + spine_side(level, sway)) * s, (y0 - 16) * s, (level + 4) * s]
+            yield "right" if m > 0 else "left", number, np.array(path)
+
+
+def costal_cartilages(s: float, wall: Loft) -> list[tuple[str, NDArray[np.float64]]]:
+    """Name and course (n, 3) in mm of the cartilages of ribs 1 to 10: to the breast bone, 8 to 10 to the one above."""
+    out: list[tuple[str, NDArray[np.float64]]] = []
+    ends: dict[str, NDArray[np.float64]] = {}
+    for side, number, path in rib_paths(s, wall):
+        if number > 10:
+            continue
+        start, m = path[-1], 1.0 if side == "right" else -1.0
+        # rib 1 meets the manubrium, rib 7 the lower end of the breast bone
+        z = (1388 - (number - 1) * 25) * s
+        target = np.array([m * (22 if number < 3 else 15) * s, 0.0, z]) if number <= 7 else ends[side]
+        rows = []
+        for t in np.linspace(0, 1, 7):
+            x, height = (1 - t) * start[0] + t * target[0], (1 - t) * start[2] + t * target[2]
+            a, front, _, cy = _rim(wall, height)
+            rows.append([x, cy + front * np.sqrt(max(1 - (x / a) ** 2, 0.05)), height])
+        rows[0] = start.tolist()
+        course = np.array(rows)
+        ends[side] = course[3]
+        out.append((f"{side} cartilage {number}", course))
+    return out
+
+
+def rib_cage(s: float, wall: Loft, sway: float = 0.0) -> Iterator[Bone]:
+    """Ribs 1 to 12 of both sides, and the sternum, around the cavity ``wall`` of the chest."""
+    for side, number, path in rib_paths(s, wall, sway):
+        wide = 4.8 * s if number > 1 else 5.5 * s
+        yield Bone(f"{side} rib {number}", tube(path, wide), 1.5 * s, 900, 130, 3.4)
+    _, front, _, cy = _rim(wall, 1385 * s)
     top = np.array([0, cy + front * 0.92, 1388 * s])
-    _, front, _, cy = rim(1215 * s)
+    _, front, _, cy = _rim(wall, 1215 * s)
     low = np.array([0, cy + front, 1222 * s])
     breast = [
         Ellipsoid(top + (low - top) * t, np.array([w, 6.5, h]) * s)
@@ -219,7 +254,7 @@ def skull_bones(s: float) -> Iterator[Bone]:
     yield Bone("mandible", jaw, 2.4 * s, 1300, 300, 2.6)
 
 
-def _arch_of_teeth(z: float, reach: float = 0.0, count: int = 14) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+def _arch_of_teeth(z: float, reach: float = 0.0, count: int = 14) -> NDArray[np.float64]:
     """Points along a dental arch at height z (mm at 1.70 m): the bone that holds the teeth, or their middles."""
     angle = np.linspace(-1.25, 1.25, count)
     return np.stack([34 * np.sin(angle), 40 + reach + 34 * np.cos(angle), np.full(count, z)], axis=1)

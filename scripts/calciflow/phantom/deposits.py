@@ -90,8 +90,15 @@ def draw_volume(
 class Placer:
     """Finds places for deposits in a painted canvas and paints them."""
 
-    def __init__(self, canvas: Canvas, seed: int, calcium: float = 1.0, sites: Sites | None = None) -> None:
-        self.canvas = canvas
+    def __init__(
+        self,
+        canvas: Canvas,
+        seed: int,
+        calcium: float = 1.0,
+        sites: Sites | None = None,
+        avoid: NDArray[np.bool_] | None = None,
+    ) -> None:
+        self.canvas, self.avoid = canvas, avoid
         self.sites = sites
         self.calcium = calcium
         self.rng = np.random.default_rng([seed, 3])
@@ -134,6 +141,9 @@ class Placer:
         else:
             name = {"subcutaneous": "subcutaneous_fat", "other": "viscera"}.get(spec.compartment, spec.compartment)
             host = tissue == TISSUES[name]
+        if self.avoid is not None and self.avoid[box].any():
+            away = edt.edt(~self.avoid[box], anisotropy=c.grid.spacing, black_border=False, parallel=1)
+            host &= away > _APART_MM + 2
         if spec.site and self.sites is not None:
             host &= self.sites.mask(spec.site, c, box)
         return host & region

@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from calciflow.phantom.axial_bones import girdle_bones, rib_cage, skull_bones, spine_bones, teeth
+from calciflow.phantom.axial_bones import costal_cartilages, girdle_bones, rib_cage, skull_bones, spine_bones, teeth
 from calciflow.phantom.body import Group, groups_of
 from calciflow.phantom.bones import Bone
 from calciflow.phantom.canvas import BONE_MARGIN_MM, Canvas, body_volume_ml, paint_body
@@ -15,13 +15,16 @@ from calciflow.phantom.details import paint_details
 from calciflow.phantom.limb_bones import arm_bones, joint_spaces, leg_bones
 from calciflow.phantom.organs import cavity_of, discs, paint_head, paint_organs
 from calciflow.phantom.pose import Build, Limbs, build_of, limbs_of, trunk_lofts
-from calciflow.phantom.shapes import Array, Box, Loft, field
+from calciflow.phantom.shapes import Array, Box, Loft, field, tube
 from calciflow.phantom.spec import PersonSpec
 
 _DENSITY_KG_L = 1.0
 """Mean density of a body with air in its lungs, rounded: tissue is somewhat denser than water, air makes up for it."""
 
 _FAT_RANGE = (0.12, 5.0)
+
+CARTILAGE = (85.0, 0.9)
+"""CT value (HU) and uptake (SUV) of cartilage without calcium. Ours: somewhat denser than muscle."""
 
 _UPTAKE_SD = 0.10
 """Spread of uptake from bone to bone (log)."""
@@ -86,8 +89,8 @@ class Person:
 
     def bones(self) -> tuple[list[Bone], list[Bone]]:
         """Bones of trunk, head and girdles, and those of the limbs."""
-        s = self.build.scale
-        axial = [*spine_bones(s), *rib_cage(s, cavity_of(self.trunk, self.build)), *skull_bones(s)]
+        s, sway = self.build.scale, self.spec.scoliosis_mm
+        axial = [*spine_bones(s, sway), *rib_cage(s, cavity_of(self.trunk, self.build), sway), *skull_bones(s)]
         free: list[Bone] = []
         for item in self.limbs:
             axial += girdle_bones(item, s)
@@ -116,7 +119,9 @@ class Person:
         )
         paint_details(canvas, self.groups, self.limbs, s, self.seed)
         paint_organs(canvas, self.limbs, self.trunk, self.build, rng)
-        for shape in discs(s):
+        for _, course in costal_cartilages(s, cavity_of(self.trunk, self.build)):
+            canvas.paint(tube(course, 4.4 * s), *CARTILAGE, "other", structure="costal cartilage")
+        for shape in discs(s, self.spec.scoliosis_mm):
             canvas.paint(shape, 85, 0.9, "other", structure="joint or disc")
         for bone, place in axial:
             canvas.paint_bone(bone, place, calcium, self._uptake(bone))

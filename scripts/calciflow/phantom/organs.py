@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from calciflow.phantom.axial_bones import spine_axis, vertebrae
+from calciflow.phantom.axial_bones import spine_axis, spine_side, vertebrae
 from calciflow.phantom.canvas import FAT, Canvas
 from calciflow.phantom.pose import SIGN, UPRIGHT, Build, Limbs
 from calciflow.phantom.shapes import Array, Ellipsoid, Loft, Shape, Union, tube
@@ -41,6 +41,31 @@ _CAVITY = np.array(
         [1415, 0.40, 0.60, 0.42],
     ]
 )
+
+
+AORTA = np.array([
+    [2, 6, 1285], [6, 14, 1325], [-4, 0, 1345], [-18, -16, 1335], [-20, -24, 1290], [-14, -16, 1200], [-10, 0, 1120],
+    [-6, 8, 1020],
+], float)  # fmt: skip
+AORTA_RADII = np.array([15, 14, 13, 12, 12, 11, 10, 9], float)
+"""Course and radius of the aorta from the heart to its fork (mm at 1.70 m)."""
+
+
+def ureter_path(m: float) -> NDArray[np.float64]:
+    """Course of a ureter from kidney to bladder (mm at 1.70 m); ``m`` is 1 on the right, -1 on the left."""
+    return np.array([
+        [m * 46, -28, 1085], [m * 40, -14, 1030], [m * 38, -18, 960], [m * 40, -26, 900], [m * 16, 8, 868],
+    ])  # fmt: skip
+
+
+def leg_artery(item: Limbs, s: float) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Course and radius of the iliac and femoral artery of one side (mm), and the femoral part alone."""
+    m, thigh = SIGN[item.side], item.frames["thigh"]
+    iliac = np.array([[4 + m * 10, 4, 1020], [m * 36, 8, 965], [m * 58, 44, 905]]) * s
+    rows = ((-22, 46, 20), (-30, 36, 100), (-34, 16, 200), (-26, -10, 310), (-4, -30, 400))
+    femoral = np.array([thigh.point(u * s, v * s, w * s) for u, v, w in rows])
+    width = np.array([5.6, 5.2, 4.8, 4.6, 4.4, 4.2, 3.6, 3.2]) * s
+    return np.concatenate([iliac, femoral]), width, femoral
 
 
 def cavity_of(trunk: Loft, build: Build) -> Loft:
@@ -144,14 +169,7 @@ class Organs:
             z = 1112 - m * 5
             self.put(self.ball((m * 60, -32, z), (27, 23, 54)), (36.0, 4.5), structure="kidney")
             canvas.paint(self.ball((m * 50, -28, z), (9, 9, 20)), 12, 9.0, None, "viscera", "kidney")
-            ureter = [
-                [m * 46, -28, 1085],
-                [m * 40, -14, 1030],
-                [m * 38, -18, 960],
-                [m * 40, -26, 900],
-                [m * 16, 8, 868],
-            ]
-            canvas.paint(self.cord(ureter, 1.8), 10, 8.0, None, "viscera", "ureter")
+            canvas.paint(self.cord(ureter_path(m), 1.8), 10, 8.0, None, "viscera", "ureter")
             psoas = [[m * 28, -24, 1130], [m * 40, -18, 1060], [m * 54, 0, 990], [m * 76, 32, 920], [m * 84, 20, 870]]
             canvas.paint(self.cord(psoas, [9, 19, 24, 20, 14]), 58, 0.6, "muscle")
         colon = np.array([
@@ -177,23 +195,16 @@ class Organs:
     def vessels(self, limbs: Sequence[Limbs]) -> None:
         """Aorta, vena cava, iliac and femoral vessels, carotids and jugular veins with the fat around them."""
         canvas = self.canvas
-        aorta = [
-            [2, 6, 1285], [6, 14, 1325], [-4, 0, 1345], [-18, -16, 1335], [-20, -24, 1290], [-14, -16, 1200],
-            [-10, 0, 1120], [-6, 8, 1020],
-        ]  # fmt: skip
-        canvas.paint(self.cord(aorta, [15, 14, 13, 12, 12, 11, 10, 9]), *BLOOD, "viscera", structure="vessel")
+        canvas.paint(self.cord(AORTA, AORTA_RADII), *BLOOD, "viscera", structure="vessel")
         cava = [[22, 4, 1010], [22, 0, 1120], [20, 4, 1200], [16, 4, 1240]]
         canvas.paint(self.cord(cava, [10, 11, 12, 12]), *BLOOD, "viscera", structure="vessel")
         for item in limbs:
-            m, thigh, s = SIGN[item.side], item.frames["thigh"], self.s
-            iliac = np.array([[4 + m * 10, 4, 1020], [m * 36, 8, 965], [m * 58, 44, 905]]) * s
-            rows = ((-22, 46, 20), (-30, 36, 100), (-34, 16, 200), (-26, -10, 310), (-4, -30, 400))
-            femoral = [thigh.point(u * s, v * s, w * s) for u, v, w in rows]
+            m, s = SIGN[item.side], self.s
+            artery, width, femoral = leg_artery(item, s)
             sheath = tube(femoral, np.array([14, 11, 8, 7, 6]) * s)
             canvas.paint(sheath, FAT[0], FAT[1], None, "muscle")
-            width = np.array([5.6, 5.2, 4.8, 4.6, 4.4, 4.2, 3.6, 3.2]) * s
-            canvas.paint(tube([*iliac, *femoral], width), *BLOOD, None, structure="vessel")
-            beside = [p + np.array([-m * 8, -5, 0]) * s for p in (*iliac, *femoral)]
+            canvas.paint(tube(artery, width), *BLOOD, None, structure="vessel")
+            beside = [p + np.array([-m * 8, -5, 0]) * s for p in artery]
             canvas.paint(tube(beside, width), *BLOOD, None, structure="vessel")
             neck = [[m * 26, 4, 1430], [m * 30, 6, 1480], [m * 32, 0, 1545]]
             canvas.paint(self.cord(neck, [7, 8.5, 7]), FAT[0], FAT[1], None, "muscle")
@@ -231,12 +242,12 @@ def paint_head(canvas: Canvas, s: float) -> None:
     canvas.paint(ball((0, 48, 1526), (24, 24, 11)), 60, 0.8, "viscera")
 
 
-def discs(s: float) -> Iterator[Shape]:
-    """Intervertebral discs."""
+def discs(s: float, sway: float = 0.0) -> Iterator[Shape]:
+    """Intervertebral discs of a spine that swings by ``sway`` (mm at 1.70 m)."""
     rows = vertebrae()
     for (_, z, tall, wide, deep), (_, above, tall2, _, _) in pairwise(rows):
         low, high = z + tall / 2, above - tall2 / 2
         middle = 0.5 * (low + high)
         y, _ = spine_axis(middle)
         radii = np.array([wide * 0.95, deep * 0.95, max(high - low, 4) * 0.8])
-        yield Ellipsoid(np.array([0, y, middle]) * s, radii * s)
+        yield Ellipsoid(np.array([spine_side(middle, sway), y, middle]) * s, radii * s)

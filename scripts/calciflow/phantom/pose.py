@@ -129,6 +129,12 @@ def _unit(vector: Point) -> Point:
     return out
 
 
+def _turned(vector: Point, angle: float) -> Point:
+    """A vector turned about z (rad), from the front to the right."""
+    x, y, z = vector
+    return np.array([x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle), z])
+
+
 def half_width(loft: Loft, z: float) -> tuple[float, float]:
     """Half-width and front half-depth of a trunk loft at height z (mm)."""
     _, _, a, _, front, _ = loft.at(np.array([z], np.float32))
@@ -161,8 +167,9 @@ def limbs_of(person: PersonSpec, build: Build, skin: Loft, side: str, rng: np.ra
     thigh = 64 * s * build.lean + (8 + 9 * build.female) * build.fat * 0.8
     hip = np.array([m * 88, 0, 890]) * s
     knee = np.array([m * max(80 * s, thigh * 0.92 + 4) + m * abs(jitter[0]), -12 * s, 455 * s])
+    turn = np.deg2rad(person.hip_rotation_deg[0 if side == "right" else 1])
     ankle = np.array([knee[0] - m * 6 * s + m * abs(jitter[1]), -32 * s, 75 * s])
-    toes = ankle + np.array([m * 0.22, 0.86, -0.42]) * 200 * s
+    toes = ankle + _turned(np.array([m * 0.22, 0.86, -0.42]), m * turn) * 200 * s
 
     upper, fore, hand = 300 * s, 252 * s, 92 * s
     arm = 42 * s * build.lean + 7 * build.fat
@@ -193,6 +200,18 @@ def limbs_of(person: PersonSpec, build: Build, skin: Loft, side: str, rng: np.ra
         knuckles = wrist + _lying_hand(skin, wrist, m, s) * hand
         palm = np.array([0.0, -1.0, 0.0])
         front = np.array([0.0, 0.3, 1.0])
+    elif person.arms == "under":
+        shoulder = np.array([m * 170, -15, 1392]) * s
+        waist = max(half_width(skin, z * s)[0] for z in (1060, 1100, 1140))
+        elbow = _toward(shoulder, np.array([m * (max(waist, 165 * s) + arm * 0.9 + 4), -62 * s, 1095 * s]), upper)
+        # below the buttocks, whose back lies here, see ``body``
+        buttock = 102 * s * build.lean + 12 * build.fat * (1.5 if build.female else 1.0)
+        loin = max(float(skin.at(np.array([z * s], np.float32))[5][0]) for z in (830, 860, 890, 920))
+        back = -max(buttock, loin) - 17 * s
+        wrist = _toward(elbow, np.array([m * 125 * s, back, 880 * s]), fore)
+        knuckles = wrist + _unit(np.array([-m * 0.55, (back - wrist[1]) / hand, -0.8])) * hand
+        palm = np.array([0.0, -1.0, 0.0])
+        front = np.array([-m * 0.5, 0.85, 0.0])
     else:
         shoulder = np.array([m * 170, -15, 1392]) * s
         waist = max(half_width(skin, z * s)[0] for z in (1060, 1100, 1140))
@@ -203,9 +222,9 @@ def limbs_of(person: PersonSpec, build: Build, skin: Loft, side: str, rng: np.ra
         palm = np.array([-m, 0.15, 0.0])
         front = np.array([-m * 0.5, 0.85, 0.0])
     frames = {
-        "thigh": Frame.along(hip, knee, (0, 1, 0), side == "left"),
-        "lower_leg": Frame.along(knee, ankle, (m * 0.12, 1, 0), side == "left"),
-        "foot": Frame.along(ankle, toes, (0, 0.4, 1), side == "left"),
+        "thigh": Frame.along(hip, knee, _turned(np.array([0.0, 1, 0]), m * turn), side == "left"),
+        "lower_leg": Frame.along(knee, ankle, _turned(np.array([m * 0.12, 1, 0]), m * turn), side == "left"),
+        "foot": Frame.along(ankle, toes, _turned(np.array([0, 0.4, 1.0]), m * turn), side == "left"),
         "upper_arm": Frame.along(shoulder, elbow, front, side == "left"),
         "forearm": Frame.along(elbow, wrist, palm + 0.4 * front, side == "left"),
         "hand": Frame.along(wrist, knuckles, palm, side == "left"),

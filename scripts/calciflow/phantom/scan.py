@@ -25,6 +25,10 @@ from calciflow.phantom.physics import (
 from calciflow.phantom.shapes import Grid
 from calciflow.phantom.sites import Sites
 from calciflow.phantom.spec import ScanSpec
+from calciflow.phantom.streaks import add_streaks
+from calciflow.phantom.trap_list import paint_traps
+from calciflow.phantom.traps import TRAP_COLUMNS
+from calciflow.phantom.traps_uptake import mismatch_factor
 from calciflow.phantom.visible import fill_visible
 
 HALF_LIFE_S = 6586.2
@@ -46,6 +50,8 @@ class PhantomScan:
         ``table``).
     table
         One row a deposit, ``calciflow.phantom.deposits.DEPOSIT_COLUMNS``.
+    traps, trap_table
+        Label map of the traps on the CT grid, and one row an object, ``calciflow.phantom.traps.TRAP_COLUMNS``.
     movement
         Where points of the CT lie during the PET.
     """
@@ -61,6 +67,8 @@ class PhantomScan:
     structures: Volume
     deposits: Volume
     table: pd.DataFrame
+    traps: Volume
+    trap_table: pd.DataFrame
     movement: Movement
 
     @property
@@ -114,7 +122,8 @@ def make_scan(spec: ScanSpec, seed: int, strict: bool = True) -> PhantomScan:
     person.paint(canvas, calcium)
     grid = canvas.grid
 
-    placer = Placer(canvas, seed, calcium, Sites(person.limbs, person.build.scale))
+    traps = paint_traps(canvas, person, spec, seed, calcium)
+    placer = Placer(canvas, seed, calcium, Sites(person.limbs, person.build.scale), traps.focal())
     for deposit in spec.deposits:
         try:
             placer.add(deposit)
@@ -122,8 +131,14 @@ def make_scan(spec: ScanSpec, seed: int, strict: bool = True) -> PhantomScan:
             if strict:
                 raise
 
+    factor = mismatch_factor(traps)
+    if factor is not None:
+        canvas.suv *= factor[:, None, None]
+        for item in placer.placed:
+            item.added_suv *= factor[item.box[0], None, None]
     add_couch(canvas, spec.ct)
     blur_ct(canvas.hu, grid.spacing, spec.ct)
+    add_streaks(canvas.hu, grid, traps.metal, seed)
     ideal = np.clip(np.rint(canvas.hu), -1024, 3071).astype(np.int16)
     diameter = water_diameter(canvas.hu, grid.spacing[1] * grid.spacing[2])
     sd = add_ct_noise(canvas.hu, grid, spec.ct, seed)
@@ -152,5 +167,7 @@ def make_scan(spec: ScanSpec, seed: int, strict: bool = True) -> PhantomScan:
         structures=Volume(canvas.structures, affine),
         deposits=Volume(labels, affine),
         table=table,
+        traps=Volume(traps.labels, affine),
+        trap_table=pd.DataFrame(traps.rows, columns=list(TRAP_COLUMNS)),
         movement=movement,
     )

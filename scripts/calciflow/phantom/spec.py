@@ -22,17 +22,24 @@ class PersonSpec:
     age
         Years; fills DICOM's PatientAge, and muscles of the old have wider fat planes.
     arms
-        ``down`` beside the body, ``up`` above the head, ``belly`` with the hands on the belly.
+        ``down`` beside the body, ``up`` above the head, ``belly`` with the hands on the belly, ``under`` with the hands
+        under the buttocks.
     muscularity
         Muscle girth relative to the usual one at this BMI.
+    scoliosis_mm
+        How far the spine swings to each side of the midline (0 to 40 mm at 1.70 m): an S of chest and loins.
+    hip_rotation_deg
+        How far the right and the left leg are turned outwards in the hip (-30 to 60 degrees).
     """
 
     height_m: float = 1.70
     bmi: float = 24.0
     sex: Literal["M", "F"] = "F"
     age: int = 55
-    arms: Literal["down", "up", "belly"] = "down"
+    arms: Literal["down", "up", "belly", "under"] = "down"
     muscularity: float = 1.0
+    scoliosis_mm: float = 0.0
+    hip_rotation_deg: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self) -> None:
         if not 1.3 <= self.height_m <= 2.1:
@@ -41,8 +48,12 @@ class PersonSpec:
             raise ValueError(f"bmi {self.bmi} is not in 14 to 45 kg/m2")
         if self.sex not in ("M", "F"):
             raise ValueError(f"sex {self.sex!r} is not M or F")
-        if self.arms not in ("down", "up", "belly"):
-            raise ValueError(f"arms {self.arms!r} is not down, up or belly")
+        if self.arms not in ("down", "up", "belly", "under"):
+            raise ValueError(f"arms {self.arms!r} is not down, up, belly or under")
+        if abs(self.scoliosis_mm) > 40:
+            raise ValueError(f"scoliosis_mm {self.scoliosis_mm} is not in -40 to 40 mm")
+        if not all(-30 <= turn <= 60 for turn in self.hip_rotation_deg):
+            raise ValueError(f"hip_rotation_deg {self.hip_rotation_deg} is not in -30 to 60 degrees")
 
     @property
     def weight_kg(self) -> float:
@@ -224,6 +235,66 @@ class DepositSpec:
 
 
 @dataclass(frozen=True)
+class Traps:
+    """What looks like a deposit and is none, or misleads otherwise. All are off unless asked for.
+
+    ``PersonSpec`` holds those that are of the body's own shape: ``scoliosis_mm``, ``hip_rotation_deg`` and the arms
+    ``under``.
+
+    Attributes
+    ----------
+    arterial_calcification
+        Plaques on the walls of aorta, iliac and femoral arteries.
+    costal_cartilage
+        Calcium in the cartilage between ribs and breast bone.
+    phleboliths
+        Small round stones in pelvic veins.
+    granulomas
+        Shells of calcium in the fat of the buttocks, left by injections.
+    oral_contrast, intravenous_contrast
+        Dense bowel; dense heart, vessels and kidneys.
+    enthesis_spurs
+        Bone spurs with uptake where tendons insert: heel, kneecap, elbow, trochanter.
+    arthritis
+        Joints of fingers, knees and shoulders with uptake and osteophytes.
+    hot_ureters
+        Urine in parts of the ureters.
+    urine_on_skin
+        Urine on the skin between the thighs.
+    injection_residue
+        Tracer left at an elbow's bend, and in the vein above.
+    dental_metal, hip_prosthesis
+        Metal, with streaks on CT.
+    tubes
+        Tubes and electrodes on the skin of the chest.
+    myositis
+        Diffuse symmetric uptake in the muscles of thighs and shoulders, without calcium.
+    acro_osteolysis
+        Bone of fingertips destroyed, crumbs of it left.
+    attenuation_mismatch
+        The diaphragm lay higher on PET than on CT: too little activity in a band above the liver.
+    """
+
+    arterial_calcification: bool = False
+    costal_cartilage: bool = False
+    phleboliths: bool = False
+    granulomas: bool = False
+    oral_contrast: bool = False
+    intravenous_contrast: bool = False
+    enthesis_spurs: bool = False
+    arthritis: bool = False
+    hot_ureters: bool = False
+    urine_on_skin: bool = False
+    injection_residue: bool = False
+    dental_metal: bool = False
+    hip_prosthesis: bool = False
+    tubes: bool = False
+    myositis: bool = False
+    acro_osteolysis: bool = False
+    attenuation_mismatch: bool = False
+
+
+@dataclass(frozen=True)
 class ScanSpec:
     """A scan: who, on which scanner, which part, moved how, with which deposits.
 
@@ -240,6 +311,7 @@ class ScanSpec:
     z_range_mm: tuple[float, float] | None = None
     centre_xy_mm: tuple[float, float] | None = None
     deposits: tuple[DepositSpec, ...] = ()
+    traps: Traps = field(default_factory=Traps)
 
 
 def _build(kind: Any, value: Any, where: str) -> Any:
@@ -289,6 +361,7 @@ __all__ = [
     "PersonSpec",
     "PetSpec",
     "ScanSpec",
+    "Traps",
     "from_mapping",
     "load_spec",
     "replace",

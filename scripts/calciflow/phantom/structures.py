@@ -7,7 +7,7 @@ STRUCTURES = {
             "skull", "jaw", "teeth", "cervical spine", "thoracic spine", "lumbar spine", "sacrum", "rib", "sternum",
             "clavicle", "scapula", "hip bone", "femur", "patella", "lower leg bone", "foot bone", "humerus",
             "forearm bone", "hand bone", "joint or disc", "vessel", "heart", "kidney", "ureter", "bladder", "bowel",
-            "stomach", "tendon", "thyroid", "airway",
+            "stomach", "tendon", "thyroid", "airway", "costal cartilage",
         ),
         1,
     )

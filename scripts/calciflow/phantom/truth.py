@@ -10,6 +10,7 @@ from calciflow.labels import REGION_LABELS, TISSUES
 from calciflow.phantom.deposits import DEPOSIT_COLUMNS
 from calciflow.phantom.scan import PhantomScan
 from calciflow.phantom.structures import STRUCTURES
+from calciflow.phantom.traps import TRAP_COLUMNS
 from calciflow.tables import write_table
 
 
@@ -17,7 +18,8 @@ def write_truth(scan: PhantomScan, folder: str | Path, ideal: bool = False) -> N
     """Write label maps, tables and the movement into ``folder``.
 
     ``deposits.tsv`` is written last: where it lies, the rest is whole. ``ideal`` adds the noise-free CT and PET.
-    Where a limb moved on its own, ``moved.nii.gz`` holds how much each voxel took part in it (percent).
+    Where a limb moved on its own, ``moved.nii.gz`` holds how much each voxel took part in it (percent);
+    ``traps.tsv`` lists what looks like a deposit and is none, ``traps.nii.gz`` shows where it lies.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -26,6 +28,10 @@ def write_truth(scan: PhantomScan, folder: str | Path, ideal: bool = False) -> N
     write_volume(folder / "structures.nii.gz", scan.structures, np.uint8)
     write_volume(folder / "deposits.nii.gz", scan.deposits, scan.deposits.array.dtype)
     write_table(folder / "tissues.tsv", [{"index": v, "name": k} for k, v in TISSUES.items()], ("index", "name"))
+    if len(scan.trap_table):
+        write_volume(folder / "traps.nii.gz", scan.traps, np.uint8)
+    traps = scan.trap_table.astype(object).where(scan.trap_table.notna(), None)
+    write_table(folder / "traps.tsv", traps, TRAP_COLUMNS)
     named = [{"index": v, "name": k} for k, v in STRUCTURES.items()]
     write_table(folder / "structures.tsv", named, ("index", "name"))
     rows = [{"index": k, "name": region, "side": side} for k, (region, side) in REGION_LABELS.items()]
@@ -51,6 +57,8 @@ def write_truth(scan: PhantomScan, folder: str | Path, ideal: bool = False) -> N
             "uptake_minutes": scan.spec.pet.uptake_min,
             "bqml_per_suv": scan.bqml_per_suv,
             "ct_to_pet_ras_mm": scan.ct_to_pet,
+            "traps": sorted(set(scan.trap_table["name"])),
+            "kvp": scan.spec.ct.kvp,
             "limb_motion": None
             if limb is None
             else {

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from calciflow.labels import COMPARTMENTS, TISSUES
 from calciflow.measure.boxes import Spacing, distance_to
+from calciflow.placement.layers import read_layers, voxel_depth
 
 SKIN, FAT, MUSCLE, BONE = TISSUES["skin"], TISSUES["subcutaneous_fat"], TISSUES["muscle"], TISSUES["bone"]
 DIGITS = ("fingers", "toes")
@@ -16,17 +17,34 @@ DIGITS = ("fingers", "toes")
 PLACE_DOUBT_MM = 1.0
 """Where a tissue border is drawn is known to about that: sets how fast probabilities turn."""
 
-SKIN_REACH_MM = 0.8
-"""A lesion in the skin comes that near to the surface ..."""
+SKIN_DEPTH_MM = 2.4
+"""A lesion is the skin's if the middle of its calcium lies that shallow: skin is 1 to 4 mm thick, 2 mm in most places,
+and a nodule in it bulges inwards."""
 
-SKIN_DEPTH_MM = 4.0
-"""... and lies on average no deeper: skin is 1 to 4 mm thick, and a nodule in it bulges inwards."""
+SKIN_DOUBT_MM = 0.35
+"""Half a voxel's doubt of the surface, averaged over a lesion."""
 
 FASCIA_SHARE = 0.5
-"""A sheet is fascial if that share of its surface lies along the border of fat and muscle."""
+"""A sheet is fascial if that share of its surface lies along the border of fat and muscle (ours), ..."""
 
-DEEP_FAT_SHARE = 0.5
-"""A deposit with more subcutaneous fat around it than this is not deep to fat."""
+FASCIA_MM = 1.5
+"""... and its middle that near to the fascia's own depth: half the thickness of a sheet of 3 mm."""
+
+FLAT_CHANCE = 0.5
+"""Chance that a small flat deposit, too few voxels for a form, is a sheet at all."""
+
+BONE_MM = 7.0
+"""Middle of what lies at a joint's capsule, from bone: capsules lie on the bones' ends, some 4 mm thick, and the
+capsule's own reach of 3 mm beyond it."""
+
+PULP_SHARE = 0.25
+"""In a digit a deposit with more skin and fat about it than that lies in the pulp, however near the joint (ours)."""
+
+BLUR_MM = 2.0
+"""Full width of a CT's blur: that near to a deposit its calcium makes fat read like muscle."""
+
+JOINTED = ("hand", "fingers", "foot", "toes")
+"""Regions with a joint every few centimetres: all that lies on bone there lies at a joint."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +56,20 @@ class Surroundings:
     shares
         Share of each compartment's tissue in the shell (skin, subcutaneous, muscle, other); bone left out.
     depth_min, depth_mean
-        Depth of the lesion's voxels below the body's surface, mm; infinite where the surface is beyond the crop.
+        Least depth of the lesion below the body's surface, and depth of the middle of its calcium or uptake, mm;
+        infinite where the surface is beyond the crop.
     interface
         Share of the lesion's surface within ``shell_mm`` of the border of fat and muscle.
     to_muscle, to_fat
         Distance from the lesion to the nearest muscle and fat; infinite if beyond the crop.
     joint, joint_mm
         Nearest joint (side and name) and the distance to its capsule; ``joint_mm`` is infinite without joints.
+    superficial
+        Share of skin and fat beside the lesion at its own depth; NaN where unknown.
+    fascia_mm
+        Depth of the fascia beside it; infinite without muscle, NaN where unknown.
+    bone_mean
+        Distance of its middle from bone; infinite if beyond the crop.
     """
 
     shares: dict[str, float]
@@ -55,6 +80,9 @@ class Surroundings:
     to_fat: float
     joint: str | None
     joint_mm: float
+    superficial: float = float("nan")
+    fascia_mm: float = float("nan")
+    bone_mean: float = float("inf")
 
 
 def survey(
@@ -65,6 +93,7 @@ def survey(
     points_mm: NDArray[np.float64],
     joints: Sequence[Mapping[str, Any]],
     own_counts: bool = False,
+    weights: NDArray[np.float64] | None = None,
 ) -> Surroundings:
     """Look around a lesion in its crop.
 
@@ -83,10 +112,15 @@ def survey(
     own_counts
         Whether the lesion's own voxels count as its surroundings: for uptake without calcification, whose labels
         nothing dense has disturbed.
+    weights
+        Calcium of the lesion's voxels, (n,): where its middle lies; even weights if not given.
     """
     far = distance_to(mask, spacing)
-    # A shell thinner than a voxel holds nothing.
-    shell = (far <= max(shell_mm, 1.01 * max(spacing[1:]))) & ~mask
+    share = np.full(int(mask.sum()), 1.0) if weights is None else np.maximum(weights, 1e-6)
+    share = share / share.sum()
+    # Blurred calcium makes the nearest voxels of fat read like muscle; a shell thinner than a voxel holds nothing.
+    clear = 0.0 if own_counts else max(BLUR_MM, 1.01 * max(spacing[1:]))
+    shell = (far > clear) & (far <= clear + max(shell_mm, 1.01 * max(spacing[1:])))
     if own_counts:
         shell |= mask
     counts = np.bincount(labels[shell], minlength=8).astype(float)
@@ -101,17 +135,23 @@ def survey(
     surface = mask & (distance_to(~mask, spacing) <= 1.01 * max(spacing))
     border = np.maximum(near_fat, near_muscle)[surface] <= shell_mm + 0.5 * max(spacing[1:])
     # Distances run between voxel centres; the surface lies half a voxel before the first one outside.
-    depth = distance_to(labels == 0, spacing)[mask] - 0.5 * max(spacing[1:])
+    half = 0.5 * max(spacing[1:])
+    depth = voxel_depth(labels, distance_to(labels == 0, spacing), spacing)
+    own = depth[mask]
+    layers = read_layers(labels, depth, far, clear)
     joint, joint_mm = _nearest_joint(points_mm, joints)
     return Surroundings(
         shares,
-        float(depth.min()),
-        float(depth.mean()),
+        float(own.min()),
+        float((own * share).sum()),
         float(border.mean()) if border.size else 0.0,
         float(near_muscle[mask].min()),
         float(near_fat[mask].min()),
         joint,
         joint_mm,
+        float((layers.superficial(own.astype(float)) * share).sum()),
+        layers.fascia_mm,
+        float(((distance_to(labels == BONE, spacing)[mask] - half) * share).sum()),
     )
 
 
@@ -125,43 +165,41 @@ def _nearest_joint(points: NDArray[np.float64], joints: Sequence[Mapping[str, An
     return best
 
 
-def probabilities(around: Surroundings, *, sheet: bool, region: str | None, capsule_mm: float) -> dict[str, float]:
+def probabilities(around: Surroundings, *, sheet: float, region: str | None, capsule_mm: float) -> dict[str, float]:
     """Probability of each compartment; they add up to 1.
 
-    The shares of the shell are the start. A lesion that reaches the surface and stays shallow is skin's. A sheet
-    along the border of fat and muscle is fascia's, by how much of it lies there. What touches a joint's capsule and
-    is deep to fat is periarticular, by how near it is. In digits skin and subcutaneous tissue are one, and pulp
-    goes before joint.
+    The shares of the shell are the start, weighed by the layers: what is fat beside the lesion at its depth. A lesion
+    whose middle lies in the skin's depth is skin's. A sheet (``sheet``: the chance that it is one) along the border of
+    fat and muscle, its middle at the fascia's depth, is fascia's. What touches a joint's capsule, is deep to fat and
+    lies on bone is periarticular. In digits skin and subcutaneous tissue are one, and pulp goes before joint.
     """
-    result = dict.fromkeys(COMPARTMENTS, 0.0)
-    for name, share in around.shares.items():
-        result[name] += share
+    shares = around.shares
+    light, deep = shares["skin"] + shares["subcutaneous"], shares["muscle"]
+    other = shares["other"]
+    if light + deep > 0 and np.isfinite(around.superficial):
+        # Two witnesses: what lies about the lesion, and what lies beside it at its depth.
+        part = 0.5 * light / (light + deep) + 0.5 * around.superficial
+        light, deep = part * (light + deep), (1.0 - part) * (light + deep)
     digit = region in DIGITS
-    # The shell always grazes the skin of what lies just under it: only what reaches the surface and stays shallow is
-    # the skin's.
-    in_skin = _step(SKIN_REACH_MM - around.depth_min, 0.0, 0.3) * _step(SKIN_DEPTH_MM - around.depth_mean, 0.0, 0.7)
-    grazed = result["skin"]
-    result["skin"] = 0.0
-    base = sum(result.values())
-    if base > 0:
-        result = {name: value / base for name, value in result.items()}
-    elif grazed > 0:
-        result["subcutaneous"] = 1.0
-    result = {name: value * (1.0 - in_skin) for name, value in result.items()}
-    result["subcutaneous" if digit else "skin"] += in_skin
-    if sheet:
-        along = _step(around.interface, FASCIA_SHARE, 0.1)
-        moved = along * (result["subcutaneous"] + result["muscle"])
-        result["subcutaneous"] *= 1.0 - along
-        result["muscle"] *= 1.0 - along
-        result["fascia"] += moved
-    if np.isfinite(around.joint_mm):
-        superficial = around.shares["subcutaneous"] + around.shares["skin"]
-        deep = _step(DEEP_FAT_SHARE - superficial, 0.0, 0.1)
-        near = _step(capsule_mm - around.joint_mm, 0.0, PLACE_DOUBT_MM) * deep
-        if digit and superficial > DEEP_FAT_SHARE / 2:
+    in_skin = _step(SKIN_DEPTH_MM - around.depth_mean, 0.0, SKIN_DOUBT_MM)
+    result = dict.fromkeys(COMPARTMENTS, 0.0)
+    result["subcutaneous"] = light * (1.0 - in_skin)
+    result["muscle"] = deep * (1.0 - in_skin)
+    result["other"] = other * (1.0 - in_skin)
+    result["subcutaneous" if digit else "skin"] += in_skin * (light + deep + other)
+    along = 0.0 if digit else float(sheet) * _step(around.interface, FASCIA_SHARE, 0.1)
+    if along > 0 and np.isfinite(around.fascia_mm) and np.isfinite(around.depth_mean):
+        along *= _step(FASCIA_MM - abs(around.depth_mean - around.fascia_mm), 0.0, 0.3)
+    for name in ("subcutaneous", "muscle"):
+        result["fascia"] += along * result[name]
+        result[name] *= 1.0 - along
+    joint_mm = 0.0 if region in JOINTED and np.isfinite(around.bone_mean) else around.joint_mm
+    if np.isfinite(joint_mm):
+        near = _step(capsule_mm - joint_mm, 0.0, PLACE_DOUBT_MM)
+        near *= _step(BONE_MM - around.bone_mean, 0.0, PLACE_DOUBT_MM)
+        if digit and light > PULP_SHARE * (light + deep):
             near = 0.0
-        for name in ("muscle", "subcutaneous", "other", "fascia"):
+        for name in ("muscle", "other", "fascia"):
             result["periarticular"] += near * result[name]
             result[name] *= 1.0 - near
     total = sum(result.values())
@@ -188,7 +226,7 @@ def sentence(
     main = max(around.shares, key=lambda name: (around.shares[name], name))
     parts = [f"{100 * around.shares[main]:.0f} % of the {shell_mm:g} mm shell is {names[main]}"]
     if compartment == "skin":
-        parts.append(f"reaches the surface and lies {around.depth_mean:.0f} mm deep on average")
+        parts.append(f"its middle lies {around.depth_mean:.1f} mm deep, in the skin")
     if depth_mm is not None and np.isfinite(depth_mm):
         parts.append(f"{depth_mm:.0f} mm under the surface")
     if compartment == "fascia" or (sheet and around.interface > 0.2):
@@ -197,6 +235,8 @@ def sentence(
         parts.append(f"{around.joint_mm:.0f} mm from the capsule of the {around.joint}")
     if compartment in ("subcutaneous", "skin") and np.isfinite(around.to_muscle):
         parts.append(f"fascia {around.to_muscle:.0f} mm deeper")
+    elif np.isfinite(around.fascia_mm) and np.isfinite(around.depth_mean):
+        parts.append(f"its middle {around.depth_mean:.0f} mm deep, the fascia beside it {around.fascia_mm:.0f} mm")
     if compartment == "muscle" and np.isfinite(around.to_fat):
         parts.append(f"fat {around.to_fat:.0f} mm away")
     if digit and compartment == "subcutaneous":

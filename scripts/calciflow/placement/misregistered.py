@@ -8,33 +8,23 @@ import pandas as pd
 FLAG = "misregistered"
 
 
-def beyond_tolerance(registration: Mapping[str, Any]) -> set[str]:
-    """Sides and regions ("left hand") whose skeleton lies further from its uptake than the tolerance.
-
-    Parameters
-    ----------
-    registration
-        Sidecar of ``register``: ``residual_mm`` by side and region, ``tolerance_mm``.
-    """
-    tolerance = registration.get("tolerance_mm")
-    residuals = registration.get("residual_mm") or {}
-    if tolerance is None:
-        return set()
-    return {str(name) for name, value in residuals.items() if value is not None and float(value) > float(tolerance)}
-
-
 def mark_misregistered(rows: Sequence[MutableMapping[str, Any]], registration: Mapping[str, Any]) -> int:
     """Flag the lesions of misregistered regions, in place, and take back what their concordance cannot carry.
 
     Uptake that lies beside its deposit reads as no uptake of the deposit: "negative" there becomes "indeterminate".
     A pair that was found stays a pair, and uptake alone stays listed; both carry the flag.
 
+    Parameters
+    ----------
+    registration
+        Sidecar of ``register``: ``misregistered`` lists sides and regions ("left hand").
+
     Returns
     -------
     int
         Number of lesions flagged.
     """
-    regions = beyond_tolerance(registration)
+    regions = set(registration.get("misregistered") or ())
     count = 0
     for row in rows:
         sides = ("left", "right") if row.get("side") == "midline" else (row.get("side"),)

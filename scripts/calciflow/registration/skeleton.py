@@ -82,7 +82,8 @@ def skeleton_of(scene: Scene) -> Pattern:
 def correlations(expected: NDArray[np.float32], seen: NDArray[np.float32], cap: float) -> NDArray[np.float64]:
     """Pearson correlation of each row of ``seen`` (m, n) with ``expected`` (n,); NaN where too few points are seen.
 
-    Uptake above ``cap`` is cut: a hot joint or a deposit must not speak for all.
+    Uptake above ``cap`` is cut: a hot joint or a deposit must not speak for all. The sums are einsum's, not BLAS's,
+    which adds in another order with another number of threads.
     """
     good = np.isfinite(seen)
     count = good.sum(axis=1).astype(float)
@@ -90,9 +91,9 @@ def correlations(expected: NDArray[np.float32], seen: NDArray[np.float32], cap: 
     weight = good.astype(np.float64)
     a = expected.astype(np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean_a, mean_b = weight @ a / count, b.sum(axis=1) / count
-        covariance = b @ a / count - mean_a * mean_b
-        spread_a = weight @ (a * a) / count - mean_a**2
+        mean_a, mean_b = np.einsum("ij,j->i", weight, a) / count, b.sum(axis=1) / count
+        covariance = np.einsum("ij,j->i", b, a) / count - mean_a * mean_b
+        spread_a = np.einsum("ij,j->i", weight, a * a) / count - mean_a**2
         spread_b = (b * b).sum(axis=1) / count - mean_b**2
         found = covariance / np.sqrt(spread_a * spread_b)
     enough = (count >= PART_POINTS) & (spread_a > 1e-6) & (spread_b > 1e-9)

@@ -1,0 +1,93 @@
+"""What a stage asks for, against what was measured over small and large scans."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from calciflow.forecast import LEVELS, forecast, in_words
+from calciflow.resources import (
+    CPU_S,
+    MEMORY_MB,
+    UNKNOWN,
+    fit,
+    memory_mb,
+    read_measured,
+    runtime_min,
+    voxels,
+)
+from calciflow.sheets import Scan
+from calciflow.study import SCAN_FILES
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+MEASURED = read_measured(REPOSITORY / "tests" / "benchmark" / "resources.tsv")
+STAGES = sorted(stage for level in LEVELS for stage in level)
+
+
+def size_of(row):
+    return {"ct": int(row["ct_voxels"]), "pet": int(row["pet_voxels"])}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_what_is_asked_for_holds_what_was_measured(stage):
+    rows = [row for row in MEASURED if row["stage"] == stage]
+    assert len(rows) >= 4
+    assert max(int(row["ct_voxels"]) for row in rows) > 50 * min(int(row["ct_voxels"]) for row in rows)
+    fits = [memory_mb(stage, size_of(row)) >= float(row["max_rss_mb"]) + 200 for row in rows]
+    assert sum(fits) >= 0.95 * len(fits)
+    assert all(60 * runtime_min(stage, size_of(row)) >= 2 * float(row["cpu_seconds"]) for row in rows)
+    # And no more than a cluster would mind; converting NIfTI takes more than converting DICOM of the same size.
+    assert all(memory_mb(stage, size_of(row)) <= 3 * float(row["max_rss_mb"]) + 600 for row in rows)
+
+
+def test_the_lines_are_those_of_the_table():
+    for lines, column in ((MEMORY_MB, "max_rss_mb"), (CPU_S, "cpu_seconds")):
+        fitted = fit(MEASURED, column)
+        assert {stage: fitted[stage] for stage in STAGES} == {stage: lines[stage] for stage in STAGES}
+
+
+def test_a_further_try_gets_more():
+    size = {"ct": 10**8, "pet": 10**7}
+    assert memory_mb("lesions", size, 2) == 2 * memory_mb("lesions", size)
+    assert runtime_min("lesions", size, 3) == 3 * runtime_min("lesions", size)
+
+
+def test_the_size_is_what_index_measured(tmp_path):
+    path = tmp_path / "x_screening.json"
+    assert voxels(path) == UNKNOWN, "not indexed yet: taken for a large one"
+    path.write_text(json.dumps({"size": {"ct": [512, 512, 300], "pet": [200, 200, 250]}}))
+    assert voxels(path) == {"ct": 512 * 512 * 300, "pet": 200 * 200 * 250}
+    path.write_text(json.dumps({"size": {"pet": [200, 200, 250]}}) + " ")
+    assert voxels(path) == {"ct": 0, "pet": 200 * 200 * 250}, "a PET alone"
+    path.write_text("{")
+    assert voxels(path) == UNKNOWN
+
+
+def test_forecast(tmp_path):
+    scans = [Scan(f"sub-{n:02}", "ses-01", None, {}) for n in range(20)]
+    scans.append(Scan("sub-99", "ses-01", None, {}, exclude="no consent"))
+    size = {"ct": [512, 512, 400], "pet": [200, 200, 500]}
+    for number in range(10):
+        base = tmp_path / "results" / f"sub-{number:02}" / "ses-01"
+        base.mkdir(parents=True)
+        verdict = "refused" if number == 9 else "accepted"
+        (base / f"sub-{number:02}_ses-01_screening.json").write_text(json.dumps({"verdict": verdict, "size": size}))
+        if number < 2:
+            for name in SCAN_FILES:
+                (base / f"sub-{number:02}_ses-01_{name}").touch()
+    total = forecast(tmp_path, scans)
+    assert {key: total[key] for key in ("scans", "unindexed", "refused", "finished", "todo")} == {
+        "scans": 20,
+        "unindexed": 10,
+        "refused": 1,
+        "finished": 2,
+        "todo": 7,
+    }
+    assert total["jobs"] == 2 + 7 + 2, "two for ten scans to index, one a scan, cohort and report"
+    assert total["jobs_split"] == 2 + 7 * len(STAGES) + 2
+    one = {"ct": 512 * 512 * 400, "pet": 200 * 200 * 500}
+    assert total["peak_memory_mb"] == max(sum(memory_mb(stage, one) for stage in level) for level in LEVELS)
+    assert total["cpu_hours"] > 7 * CPU_S["tissues"].of(one) / 3600
+    text = in_words(total)
+    assert "10 not indexed yet" in text
+    assert "index first" in text
