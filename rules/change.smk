@@ -57,8 +57,9 @@ rule change:
     conda:
         "../envs/calciflow.yaml"
     resources:
-        mem_mb=3000,
-        runtime=30,
+        # The maps of two sessions, one read after the other; the search takes its time whatever the size.
+        mem_mb=lambda wildcards, attempt: 2 * memory("compartments")(wildcards, attempt),
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         code=code("change.py"),
         scan=identity,

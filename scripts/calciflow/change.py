@@ -178,7 +178,8 @@ def _row(
     if len(sides) == 2:
         row["status"] = "persistent"
         row.update(judge(sides["before"], sides["after"], (earlier.slice_mm, later.slice_mm), limits))
-        row["note"] = joined_note(pairing.earlier, pairing.later)
+        notes = (joined_note(pairing.earlier, pairing.later), row.get("note"))
+        row["note"] = "; ".join(note for note in notes if note) or None
     elif len(new):
         seen = earlier.shows(placed[pairing.later[0]].points, first)
         row["status"], row["note"] = ("new", missed_note(new, "earlier")) if seen else ("not imaged before", None)

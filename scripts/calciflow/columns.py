@@ -229,7 +229,8 @@ CHANGE = {
     "size": "Of a persistent lesion: `grown`, `shrunk` (its volume on CT beyond the limits), `within limits`, "
     "`calcified` (no calcium before), `calcium gone`; `n/a` without calcium.",
     "activity": "Of a persistent lesion: `more active`, `less active` (SUVmax beyond the limits), `within limits`, "
-    "`became active`, `no longer active`, `inactive`, or `open` (the PET status of a session cannot be told).",
+    "`became active`, `no longer active`, `inactive`, or `open` (the PET status of a session cannot be told, "
+    "or the change of size explains that of SUVmax).",
     "lesions_before": "`lesion_uid` of the lesion in the earlier session; several where lesions have become one.",
     "lesions_after": "The same in the later session; several where a lesion has split.",
     "region": "Body region, in the later session where it is there.",
@@ -256,6 +257,8 @@ CHANGE = {
     "ct_volume_limit_high": "Highest one.",
     "hydroxyapatite_ratio": "Later over earlier hydroxyapatite.",
     "suv_max_ratio": "Later over earlier SUVmax; its limits, `change.suv_max_limits`, are borrowed.",
+    "recovery_ratio": "How much of a true uptake the PET's resolution leaves, later over earlier: what growth "
+    "alone does to SUVmax.",
     "suv_mean_ratio": "Later over earlier SUVmean.",
     "suv_mean_change": "`higher`, `lower` or `within limits` (`change.suv_mean_limits`, borrowed).",
     "tlf_ratio": "Later over earlier total lesion fluoride.",

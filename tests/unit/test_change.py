@@ -115,6 +115,16 @@ def test_verdicts(before, after, size, activity):
     assert (verdict["size"], verdict["activity"]) == (size, activity)
 
 
+def test_growth_alone_is_no_activity():
+    """A deposit of the same uptake that doubles its volume shows more of it."""
+    small, large = lesion(volume=0.5, suv=7.4, pet_recovery=0.5), lesion(suv=10.0, pet_recovery=0.66)
+    verdict = judged(small, large)
+    assert (verdict["size"], verdict["activity"]) == ("grown", "open")
+    assert "partial volume" in verdict["note"]
+    assert judged(small, lesion(suv=20.0, pet_recovery=0.66))["activity"] == "more active"
+    assert judged(small, lesion(volume=0.5, suv=10.0, pet_recovery=0.5))["activity"] == "more active"
+
+
 def test_the_borrowed_limits_are_lins():
     """Lin et al. 2016: repeat ratios within 0.76-1.32 (SUVmax), 0.88-1.14 (mean), 0.63-1.71 (total)."""
     own = Change()

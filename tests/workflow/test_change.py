@@ -70,13 +70,15 @@ def test_every_change_is_the_phantoms(followed):
     assert len(table) == 5
     grown, hotter, same = (one(table, spec) for spec in (GROWS, HEATS, STAYS))
     assert (grown["status"], grown["size"]) == ("persistent", "grown")
+    # The same uptake in twice the volume: what SUVmax gains is what the blur no longer takes.
+    assert grown["activity"] in ("open", "within limits")
     assert grown["ct_volume_ratio"] == pytest.approx(2.0, rel=0.15)
     assert (hotter["status"], hotter["size"], hotter["activity"]) == ("persistent", "within limits", "more active")
     assert hotter["suv_max_ratio"] == pytest.approx(2.0, rel=0.2)
     assert (same["status"], same["size"], same["activity"]) == ("persistent", "within limits", "within limits")
     assert one(table, GOES)["status"] == "resolved"
     assert one(table, COMES, "after")["status"] == "new"
-    assert table["distance_mm"].max() < 4
+    assert table["distance_mm"].max() < 6, "the phantom puts the larger deposit a little elsewhere"
 
 
 def test_one_row_for_the_pair_of_sessions(followed):
@@ -86,7 +88,7 @@ def test_one_row_for_the_pair_of_sessions(followed):
     assert (row["session_before"], row["session_after"], row["group"]) == ("ses-01", "ses-02", "DM")
     counts = row[["n_new", "n_resolved", "n_persistent", "n_grown", "n_shrunk", "n_more_active", "n_less_active"]]
     assert counts.tolist()[:5] == [1, 1, 3, 1, 0]
-    assert row["n_more_active"] >= 1
+    assert row["n_more_active"] == 1
     assert row["n_less_active"] == 0
     assert row["residual_mm"] < 3
 

@@ -8,5 +8,7 @@ CHANGE_COLUMNS = [
     ).split(),
     *(f"{name}_{when}" for name in MEASURES for when in ("before", "after")),
     *("pet_status_before pet_status_after ct_volume_ratio ct_volume_limit_low ct_volume_limit_high").split(),
-    *("hydroxyapatite_ratio suv_max_ratio suv_mean_ratio suv_mean_change tlf_ratio tlf_change note").split(),
+    *(
+        "hydroxyapatite_ratio suv_max_ratio recovery_ratio suv_mean_ratio suv_mean_change tlf_ratio tlf_change note"
+    ).split(),
 ]

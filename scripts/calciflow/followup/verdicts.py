@@ -79,9 +79,18 @@ def together(rows: pd.DataFrame) -> dict[str, Any]:
         "suv_max": highest(on_pet, "suv_max"),
         "suv_mean": None if not volume or tlf is None else tlf / volume,
         "tlf": tlf,
+        "recovery": _recovery(on_pet),
         "on_ct": bool(len(on_ct)),
         "pet_status": "positive" if len(on_pet) else ("negative" if statuses == {"negative"} else "indeterminate"),
     }
+
+
+def _recovery(rows: pd.DataFrame) -> float | None:
+    """Share of the true uptake that the PET's resolution leaves in the hottest of the lesions; None if not known."""
+    if "pet_recovery" not in rows or not rows["suv_max"].notna().any():
+        return None
+    value = rows["pet_recovery"].iloc[int(np.nanargmax(rows["suv_max"].astype(float)))]
+    return None if value is None or pd.isna(value) else float(value)
 
 
 def _ratio(before: Any, after: Any) -> float | None:
@@ -110,10 +119,19 @@ def judge(
         size = None if low is None or high is None else side_of(volume, (low, high), ("shrunk", "grown"))
     else:
         size = "calcified" if after["on_ct"] else "calcium gone" if before["on_ct"] else None
+    recovery = _ratio(before["recovery"], after["recovery"])
     peak, mean, tlf = (_ratio(before[name], after[name]) for name in ("suv_max", "suv_mean", "tlf"))
+    activity = _activity(before["pet_status"], after["pet_status"], peak, limits)
+    note = None
+    # The larger a small deposit, the more of its uptake survives the blur: that alone is no change of activity.
+    moved = activity in ("more active", "less active") and peak is not None and recovery is not None
+    if moved and side_of(peak / recovery, limits.suv_max, ("less", "more")) == "within limits":  # type: ignore[operator]
+        activity, note = "open", "the change of its size explains that of SUVmax (partial volume)"
     return {
         "size": size,
-        "activity": _activity(before["pet_status"], after["pet_status"], peak, limits),
+        "activity": activity,
+        "recovery_ratio": recovery,
+        "note": note,
         "ct_volume_ratio": volume,
         "ct_volume_limit_low": low,
         "ct_volume_limit_high": high,
