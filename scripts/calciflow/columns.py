@@ -304,6 +304,7 @@ FLAGS = {
     "suv_peak under 1 ml": "The lesion is smaller than the sphere of SUVpeak, which then means little.",
     "skin breach?": "The deposit reaches the body's surface.",
     "enthesis?": "Small, on bone, at a typical place: a spur rather than a deposit.",
+    "pressure point?": "In skin or fat, at most 15 mm from bone, at elbow, buttock, knee or foot.",
     "fluid-calcium level": "A flat step in density from back to front.",
     "misregistered": "In a region where PET and CT lie further apart than `register.tolerance_mm`: no uptake "
     "there reads `indeterminate`.",

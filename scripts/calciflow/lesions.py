@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from calciflow.deposits.ct import CtRules, Deposit, find_deposits
 from calciflow.deposits.match import Part, match
-from calciflow.deposits.nolesion import Verdict, at_sternum, find_metal, in_urine, judge_deposit, judge_focus
+from calciflow.deposits.nolesion import Verdict, find_metal, in_dense, in_urine, judge_deposit, judge_focus
 from calciflow.deposits.pet import Focus, PetRules, find_foci
+from calciflow.deposits.places import at_spine, at_sternum
 from calciflow.deposits.reference import ct_blur, kvp_threshold, slice_noise
 from calciflow.deposits.rows import COLUMNS, Facts, lesion_rows
 from calciflow.deposits.scene import PetScene, build_scene, pet_fraction
@@ -46,7 +47,7 @@ class Rules:
     pet_threshold: str = "relative"
     suv_absolute: float = 4.0
     pet_rise: float = 0.4
-    pet_z: float = 4.5
+    pet_z: float = 5.2
     pet_min_volume_ml: float = 0.05
     pet_fwhm_mm: float | None = None
     tolerance_mm: float | None = None
@@ -185,7 +186,10 @@ def _keep_deposits(
     kept = []
     for deposit in deposits:
         verdict = judge_deposit(deposit, ct.array, tissues, regions, metal, ct.spacing)
-        if verdict.cause is None and at_sternum(ct.world(deposit.voxels).mean(axis=0), tissues, ct, midline):
+        centre = ct.world(deposit.voxels).mean(axis=0)
+        if verdict.cause is None and (
+            at_sternum(centre, tissues, ct, midline) or at_spine(centre, tissues, regions, ct, midline)
+        ):
             verdict = Verdict("bone")
         if verdict.cause:
             dropped[verdict.cause] += 1
@@ -217,8 +221,10 @@ def _keep_foci(
                 verdict = Verdict("kidneys, bladder, bowel or other viscera")
             if verdict.cause is None:
                 centre = mapping.pet_to_ct(scene.suv.world(part.voxels).mean(axis=0, keepdims=True))[0]
-                if at_sternum(centre, tissues, ct, midline):
+                if at_sternum(centre, tissues, ct, midline) or at_spine(centre, tissues, regions, ct, midline):
                     verdict = Verdict("in bone")
+            if verdict.cause is None and in_dense(focus, scene, ct, mapping):
+                verdict = Verdict("in bone")
             if verdict.cause is None and rules.injection_sites:
                 verdict = _at_injection(focus, scene, rules.injection_sites, regions, ct, mapping, verdict)
             if verdict.cause:

@@ -39,6 +39,7 @@ from calciflow.registration.skeleton import (
 )
 
 _FEW_PARTS = 3
+_SHAFTS = ("upper_arm", "forearm", "thigh", "lower_leg")
 _MOST = 0.95
 """A motion is not needed if 95 % of the body's points stay below the least shift."""
 Verdict = Literal["kept", "not needed", "rejected", "untestable"]
@@ -90,8 +91,12 @@ class Alignment:
 
     @property
     def residual_mm(self) -> dict[str, float | None]:
-        """Per region group: distance between skeleton and uptake; None where it cannot be told."""
-        return {name: None if one is None else round(one.millimetres, 2) for name, one in self.shifts.items()}
+        """Per region group: distance between skeleton and uptake (across a shaft); None where it cannot be told."""
+
+        def distance(name: str, one: LocalShift) -> float:
+            return round(one.across if name.split()[-1] in _SHAFTS else one.millimetres, 2)
+
+        return {name: None if one is None else distance(name, one) for name, one in self.shifts.items()}
 
     @property
     def lost(self) -> list[str]:

@@ -176,7 +176,7 @@ class Lesions(Section):
         "Uptake must rise above its local background by at least that share of the blood pool's SUV.",
     )
     pet_z: Positive = setting(
-        4.5, "SD", "Uptake must rise above its local background by that many standard deviations of the filtered noise."
+        5.2, "SD", "Uptake must rise above its local background by that many standard deviations of the filtered noise."
     )
     pet_min_volume_ml: Annotated[float, Field(ge=0)] = setting(
         0.05, "ml", "Smaller foci are left out: a point source fills 0.1 ml at half height."
@@ -296,6 +296,16 @@ class Report(Section):
     )
 
 
+class Audit(Section):
+    """The search of results and logs for identifiers of the sources."""
+
+    ignore: tuple[str, ...] = setting(
+        (),
+        "-",
+        "Words that the sources' headers hold and that may stand in results all the same, since they name nobody.",
+    )
+
+
 class Config(Section):
     """A study's config."""
 
@@ -323,3 +333,4 @@ class Config(Section):
     change: Change = Change()
     cohort: Cohort = Cohort()
     report: Report = Report()
+    audit: Audit = Audit()

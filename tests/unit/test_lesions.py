@@ -351,7 +351,7 @@ def test_a_focus_without_soft_tissue_of_its_own_is_not_in_the_table():
 
 
 def test_the_sternum_is_told_by_its_place():
-    from calciflow.deposits.nolesion import at_sternum
+    from calciflow.deposits.places import at_sternum
     from calciflow.images import Volume
     from calciflow.labels import TISSUES
 

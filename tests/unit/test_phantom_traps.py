@@ -256,6 +256,11 @@ def test_metal_saturates_the_scan_and_streaks_it():
     streak = (scan.ct_ideal.array.astype(int) - plain.ct_ideal.array)[soft]
     assert np.percentile(streak, 1) < -30
     assert np.percentile(streak, 99) > 30
+    # what is bright by a streak alone is the metal's trap in the truth
+    row = scan.trap_table[scan.trap_table["trap"].str.startswith("streaks")].iloc[0]
+    assert row["name"] == "hip_prosthesis"
+    bright = (scan.ct_ideal.array.astype(int) - plain.ct_ideal.array > 80) & (scan.tissues.array == TISSUES["muscle"])
+    assert (scan.traps.array[bright] > 0).mean() > 0.95
 
 
 def test_deposits_keep_away_from_traps(tmp_path):

@@ -15,9 +15,11 @@ from calciflow.index import index_scan
 from calciflow.labels import region_label
 from calciflow.mapping import load_mapping
 from calciflow.register import align, register_scan, residual_table
+from calciflow.registration.limbs import correct_limbs
+from calciflow.registration.outline import outline_of
 from calciflow.registration.rigid import search
 from calciflow.registration.scene import pet_coverage, prepare, sample
-from calciflow.registration.skeleton import compare
+from calciflow.registration.skeleton import LocalShift, compare, skeleton_of
 from calciflow.tissues import segment
 
 STEP = 4.0
@@ -261,6 +263,14 @@ def test_a_limb_that_moved_out_of_reach_is_called_misregistered(body):
     assert any(text.startswith("right forearm") for text in result.warnings(3.0))
 
 
+def test_a_shaft_is_not_said_to_have_slid_along_itself():
+    along, axis = np.array([0.3, 0.0, 5.0]), np.array([0.0, 0.0, 1.0])
+    shift = LocalShift(along, 0.7, 0.8, True, axis)
+    assert shift.across == pytest.approx(0.3)
+    assert shift.millimetres == pytest.approx(np.hypot(0.3, 5))
+    assert LocalShift(along, 0.7, 0.8, False, axis).across == 0
+
+
 def test_the_pet_is_cut_to_the_body_and_made_finite(body):
     pet = body.pet()
     wide = np.pad(pet.array, ((40, 40), (60, 60), (60, 60)), constant_values=np.nan)
@@ -296,7 +306,8 @@ def test_a_pet_of_a_part_of_the_body(body):
     assert result.residual_mm["head"] is None
 
 
-@pytest.mark.parametrize("mode", ["rigid", pytest.param("limbs", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["rigid", "limbs"])
 def test_no_bone_no_body_no_overlap_and_no_uptake_are_untestable(body, mode):
     pet = body.pet()
     no_bone = np.where(body.tissues == 4, 3, body.tissues)
@@ -337,6 +348,8 @@ def test_chance_is_not_taken_for_an_improvement():
         better += compare(before, before + rng.normal(0, 0.05, 40)).better
     assert better <= 3
     assert compare(np.full(5, 0.5), np.array([0.6, 0.61, 0.62, 0.6, 0.6])).better
+    assert compare(np.array([0.6, 0.61, 0.62, 0.6, 0.6]), np.full(5, 0.5)).worse
+    assert not compare(np.full(5, 0.5), np.array([0.6, 0.61, 0.62, 0.6, 0.6])).worse
     assert not compare(np.array([0.5, 0.5]), np.array([0.9, 0.95])).better  # two parts say nothing
     assert not compare(np.array([np.nan] * 5), np.ones(5)).better
 
@@ -464,3 +477,47 @@ def test_real_fdg_scans_keep_their_header(testdata, tmp_path, name):
         assert result.gate.verdict in ("untestable", "rejected", "not needed"), result.gate
         points = ct.world(np.array([[0, 0, 0], [20, 100, 100]]))
         np.testing.assert_array_equal(result.mapping.ct_to_pet(points), points)
+
+
+def hand_scene(turn, noise=0.1):
+    """A forearm of two bones and a hand of five rays 18 mm apart, the hand turned about its wrist by ``turn`` (deg)."""
+    axes = [np.arange(low, high, 3.0) for low, high in ((-190, 190), (-40, 40), (-90, 90))]
+    z, y, x = np.meshgrid(*axes, indexing="ij")
+    points = np.stack([x, y, z], -1)
+    affine = np.diag([3.0, 3.0, 3.0, 1.0])
+    affine[:3, 3] = [-90, -40, -190]
+    bone = tube(points, (-14, 0, 4), (-10, 0, 180), 7) | tube(points, (14, 0, 4), (10, 0, 180), 7)
+    flesh = tube(points, (0, 0, 0), (0, 0, 190), 30)
+    for ray in range(-2, 3):
+        tip = (ray * 22, 0, -150 + 12 * abs(ray))
+        bone |= tube(points, (ray * 9, 0, -8), tip, 5)
+        flesh |= tube(points, (ray * 9, 0, 0), tip, 11)
+    flesh |= (np.abs(x) < 42) & (np.abs(y) < 13) & (z < 0) & (z > -80)
+    bone &= flesh
+    tissues = np.where(flesh, 3, 0).astype(np.uint8)
+    tissues[bone] = 4
+    regions = np.where(flesh, np.where(z > 0, region_label("forearm", "left"), region_label("hand", "left")), 0)
+    hu = np.where(bone, 500, np.where(flesh, 40, -1000)).astype(np.int16)
+    activity = np.where(bone, 4.0, np.where(flesh, 0.5, 0.02)).astype(np.float32)
+    blurred = gaussian_filter(activity, FWHM / 2.3548 / 3.0)
+    rotation = Rotation.from_euler("xyz", turn, degrees=True)
+    source = np.where((z > 0)[..., None], points, rotation.inv().apply(points.reshape(-1, 3)).reshape(points.shape))
+    index = Volume(blurred, affine).index(source.reshape(-1, 3)).T
+    suv = map_coordinates(blurred, index, order=1, cval=0.02).reshape(z.shape)
+    suv += noise * gaussian_filter(np.random.default_rng(3).normal(0, 3, z.shape), 0.8) * np.sqrt(suv)
+    volumes = [Volume(array, affine) for array in (hu, tissues, regions.astype(np.uint8), suv.astype(np.float32))]
+    return prepare(*volumes, 3.0), rotation
+
+
+@pytest.mark.parametrize("turn", [(0, 14, 0), (-9, 9, 4), (0, 0, 0)])
+def test_fingers_are_not_taken_for_their_neighbours(turn):
+    # A finger that swings by its distance from the next lies as well on the next one's uptake.
+    scene, rotation = hand_scene(turn)
+    mapping, limbs = correct_limbs(scene, skeleton_of(scene), outline_of(scene), np.eye(4), 2.0, 40.0)
+    assert limbs["left hand"].verdict == ("kept" if any(turn) else "not needed")
+    assert limbs["left forearm"].verdict == "not needed"
+    hand = scene.points((scene.body > 0.5) & (scene.regions == region_label("hand", "left")))
+    hand = hand[hand[:, 2] < -20]  # beyond the blend over the wrist
+    left = np.linalg.norm(mapping.ct_to_pet(hand) - rotation.apply(hand), axis=1)
+    assert left.mean() <= 1.5
+    assert left.max() <= 4.0

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import cc3d
 import numpy as np
@@ -25,6 +24,11 @@ STREAK_MM = 60.0
 BLOOD_RATIO = 1.6
 """A vessel shows up to about the blood pool's uptake, and noise on top."""
 
+ANY_VESSEL = 1.2
+WHOLLY_MUSCLE = 0.9
+MOSTLY_MUSCLE = 0.6
+"""Vessels wide enough to be seen on PET run among muscles; those of skin, fat and digits are far narrower."""
+
 VESSEL_MM = (9.0, 18.0)
 """Distances from a focus within which a vessel goes on; a focus of its own has faded there, two widths of the blur
 off."""
@@ -42,6 +46,12 @@ URINE_HU = (-10.0, 30.0)
 URINE_ML = 3.0
 """Urine reads 0 to 20 HU, muscle 40 to 60; smaller foci hold too few voxels of a noisy CT to tell."""
 
+DENSE_HU = 150.0
+DENSE_SHARE = 0.25
+DENSE_MM = 5.0
+DENSE_STEP_MM = 1.25
+"""Spongy bone reads 150 HU and more; a quarter of a ball as wide as the PET's blur is a rib's width."""
+
 TEETH_HU = 1500.0
 SHELL_MM = 3.0
 MOSTLY = 0.5
@@ -54,13 +64,6 @@ class Verdict:
 
     cause: str | None = None
     flags: tuple[str, ...] = ()
-
-
-STERNUM_HALF_WIDTH_MM = 20.0
-"""The body of the sternum is about 40 mm wide (anatomy textbooks: manubrium 50, body 25 to 45 mm)."""
-
-MIN_LUNG_ML_A_SLICE = 3.0
-"""Lung in a 3 mm slice, ml: enough that the slice passes through the chest and not through gas in the bowel."""
 
 
 def tissue_fractions(labels: NDArray[np.uint8], where: NDArray[np.bool_]) -> dict[str, float]:
@@ -193,35 +196,23 @@ def in_vessel(focus: Focus, scene: PetScene) -> bool:
     return bool((directions @ directions.T).min() <= -0.5)
 
 
-def at_sternum(centre: NDArray[np.float64], tissues: NDArray[np.uint8], ct: Volume, midline: Mapping[str, Any]) -> bool:
-    """Whether a dense or hot thing lies where the sternum lies: on the midline, before the lungs, not in fat.
+def in_dense(focus: Focus, scene: PetScene, ct: Volume, mapping: PetMapping) -> bool:
+    """Whether uptake without a deposit of its own sits in what CT shows dense: a bone that the map missed.
 
-    The sternum hangs on cartilage alone, which CT shows as soft, and its cortex is thin: of all large bones it is the
-    one that looks most like a deposit. Anatomy, not HU, tells it.
-
-    Parameters
-    ----------
-    centre
-        RAS mm, shape (3,).
-    tissues
-        Label map on the grid of ``ct``.
-    midline
-        ``point_mm`` and ``normal`` of the midsagittal plane, from the anatomy; without them nothing is told.
+    Within ``DENSE_MM`` of the middle of the uptake at least ``DENSE_SHARE`` of the CT reaches ``DENSE_HU``. A deposit
+    that dense would have been found on CT.
     """
-    if not midline.get("point_mm") or not midline.get("normal"):
+    where = tuple(focus.voxels.T)
+    weight = np.maximum(scene.excess(where), 1e-3).astype(np.float64)
+    centre = (scene.suv.world(focus.voxels) * weight[:, None]).sum(axis=0) / weight.sum()
+    line = np.arange(-DENSE_MM, DENSE_MM + 0.1, DENSE_STEP_MM)
+    ball = np.stack(np.meshgrid(line, line, line, indexing="ij"), axis=-1).reshape(-1, 3)
+    ball = ball[np.linalg.norm(ball, axis=1) <= DENSE_MM]
+    places = np.round(ct.index(mapping.pet_to_ct(centre + ball))).astype(int)
+    places = places[((places >= 0) & (places < np.array(ct.array.shape))).all(axis=1)]
+    if not len(places):
         return False
-    normal = np.asarray(midline["normal"], float)
-    if abs((centre - np.asarray(midline["point_mm"], float)) @ normal) > STERNUM_HALF_WIDTH_MM:
-        return False
-    z, y, x = np.clip(np.rint(ct.index(centre[None])[0]), 0, np.array(tissues.shape) - 1).astype(int)
-    lung = np.argwhere(tissues[z] == TISSUES["lung"])
-    if len(lung) * ct.voxel_ml < MIN_LUNG_ML_A_SLICE * ct.spacing[0] / 3.0:
-        return False
-    # Rows grow to the front; the sternum lies before the middle of the lungs, the spine behind it.
-    if y <= np.median(lung[:, 0]):
-        return False
-    ring = tissues[z, max(y - 4, 0) : y + 5, max(x - 4, 0) : x + 5]
-    return bool((ring == TISSUES["subcutaneous_fat"]).mean() < 0.5)
+    return bool((ct.array[tuple(places.T)] >= DENSE_HU).mean() >= DENSE_SHARE)
 
 
 def in_urine(focus: Focus, scene: PetScene, ct: Volume, regions: NDArray[np.uint8], mapping: PetMapping) -> bool:
@@ -264,8 +255,13 @@ def judge_focus(focus: Focus, scene: PetScene, bone_spill_max: float) -> Verdict
         return Verdict("bone spill-in")
     if share["other"] > MOSTLY:
         return Verdict("inside the skull or airway")
-    blood = BLOOD_RATIO * scene.uptakes.reference + 3.0 * float(scene.noise[focus.peak])
-    if float(scene.suv.array[focus.peak]) < blood and in_vessel(focus, scene):
+    reference, noise = scene.uptakes.reference, 3.0 * float(scene.noise[focus.peak])
+    height = float(scene.suv.array[focus.peak])
+    among_muscle = float(scene.shares["muscle"][focus.peak])
+    if height < BLOOD_RATIO * reference + noise and among_muscle > MOSTLY_MUSCLE and in_vessel(focus, scene):
+        return Verdict("blood vessel")
+    # Vessels cross and branch: what is no hotter than blood among muscles cannot be told from one.
+    if height < ANY_VESSEL * reference + noise and among_muscle > WHOLLY_MUSCLE:
         return Verdict("blood vessel")
     flags = []
     if focus.bone_fraction > 0.3:

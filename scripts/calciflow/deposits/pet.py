@@ -19,6 +19,9 @@ PROMINENCE = 4.0
 POINT_SHARE = 0.7
 """A point source fills pi/6 FWHM^3 at half height; what fills less than that share of it is no uptake but noise."""
 
+WIDTH_VOXELS = 6
+"""The width of a focus is looked at that far about its peak."""
+
 LARGEST_SPLIT = 60_000
 """A component of more voxels is no deposit that could be split."""
 
@@ -63,7 +66,7 @@ class PetRules:
     threshold: str = "relative"
     suv_absolute: float = 4.0
     rise: float = 0.4
-    z: float = 4.5
+    z: float = 5.2
     min_volume_ml: float = 0.05
     tolerance_mm: float = 3.0
 
@@ -133,9 +136,16 @@ def find_foci(scene: PetScene, rules: PetRules) -> tuple[list[Focus], Counter[st
 
 
 def half_height(focus: Focus, filtered: NDArray[np.float32]) -> int:
-    """Voxels of a focus' basin at half its height and more in the filtered image."""
-    values = filtered[tuple(focus.basin.T)]
-    return int((values >= 0.5 * values.max()).sum())
+    """Voxels about a focus' peak that are connected to it at half its height in the filtered image.
+
+    Those below the threshold of detection as well: of a faint focus only the tip is over it.
+    """
+    peak = max(focus.basin.tolist(), key=lambda place: float(filtered[tuple(place)]))
+    box = tuple(slice(max(0, at - WIDTH_VOXELS), at + WIDTH_VOXELS + 1) for at in peak)
+    crop = filtered[box]
+    top = tuple(at - part.start for at, part in zip(peak, box, strict=True))
+    parts = cc3d.connected_components(np.ascontiguousarray(crop >= 0.5 * crop[top]), connectivity=6)
+    return int((parts == parts[top]).sum())
 
 
 def split(height: NDArray[np.float32], noise: NDArray[np.float32]) -> list[NDArray[np.int64]]:

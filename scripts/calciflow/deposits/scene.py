@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from calciflow.deposits.background import soft_background
+from calciflow.deposits.blocks import block_percentile
 from calciflow.deposits.reference import MAD_TO_SD, Uptakes, normal_uptake
 from calciflow.images import Volume
 from calciflow.labels import REGIONS, TISSUES, region_label
@@ -16,9 +18,6 @@ from calciflow.measure.density import FWHM_PER_SIGMA
 from calciflow.measure.spill import Spill, predict_spill
 
 SHARES = ("body", "bone", "organs", "muscle", "fat", "other")
-BLOCK_MM = 24.0
-"""Side of the blocks in which local background and noise are measured: wider than most deposits' blur."""
-
 FINE_MM = 2.05
 SAMPLED_MM = 6.0
 BODY_MARGIN_MM = 15.0
@@ -138,46 +137,6 @@ def shares_on_pet(
     return result
 
 
-def block_percentile(
-    values: NDArray[np.float32], valid: NDArray[np.bool_], spacing: Spacing, percentile: float, least: int = 8
-) -> NDArray[np.float32]:
-    """Percentile of the valid values in blocks, spread to blocks without any and interpolated to every voxel.
-
-    NaN everywhere if there is no valid value at all.
-    """
-    steps = [max(1, min(size, round(BLOCK_MM / step))) for size, step in zip(values.shape, spacing, strict=True)]
-    padding = [(0, -size % step) for size, step in zip(values.shape, steps, strict=True)]
-    padded = np.pad(np.where(valid, values, np.nan), padding, constant_values=np.nan)
-    counts = [size // step for size, step in zip(padded.shape, steps, strict=True)]
-    blocks = padded.reshape(counts[0], steps[0], counts[1], steps[1], counts[2], steps[2])
-    blocks = blocks.transpose(0, 2, 4, 1, 3, 5).reshape(counts[0] * counts[1] * counts[2], -1)
-    enough = np.isfinite(blocks).sum(axis=1) >= least
-    coarse = np.full(len(blocks), np.nan, np.float32)
-    if not enough.any():
-        if not valid.any():
-            return np.full(values.shape, np.nan, np.float32)
-        coarse[:] = np.percentile(values[valid], percentile)
-    else:
-        # NaN sorts last: the percentile's place follows from the count of the others. Far faster than nanpercentile.
-        ordered = np.sort(blocks[enough], axis=1)
-        last = np.isfinite(ordered).sum(axis=1) - 1
-        rank = np.round(last * percentile / 100.0).astype(int)
-        coarse[enough] = ordered[np.arange(len(ordered)), rank]
-    coarse = coarse.reshape(counts)
-    known = np.isfinite(coarse)
-    weight = ndimage.gaussian_filter(known.astype(np.float32), 0.7, mode="nearest")
-    total = ndimage.gaussian_filter(np.where(known, coarse, 0).astype(np.float32), 0.7, mode="nearest")
-    spread = np.where(weight > 1e-3, total / np.maximum(weight, 1e-6), np.float32(np.median(coarse[known])))
-    place = [(np.arange(size) + 0.5) / step - 0.5 for size, step in zip(values.shape, steps, strict=True)]
-    result = spread.astype(np.float32)
-    for axis, where in enumerate(place):
-        low = np.clip(np.floor(where).astype(int), 0, result.shape[axis] - 1)
-        high = np.minimum(low + 1, result.shape[axis] - 1)
-        part = np.clip(where - low, 0, 1).reshape([-1 if a == axis else 1 for a in range(3)]).astype(np.float32)
-        result = np.take(result, low, axis=axis) * (1 - part) + np.take(result, high, axis=axis) * part
-    return result.astype(np.float32)
-
-
 def build_scene(
     suv: Volume,
     ct: Volume,
@@ -222,9 +181,7 @@ def build_scene(
     if quiet.any():
         quiet = quiet & (rest < QUIET_RATIO * max(float(np.median(rest[quiet])), 0.1))
     uptakes = normal_uptake(image, np.where(quiet, shares["muscle"], 0), np.where(quiet, soft, 0), chest, spacing)
-    background = block_percentile(rest, quiet, spacing, 40.0)
-    background = np.clip(np.nan_to_num(background, nan=0.5 * uptakes.reference), 0.0, uptakes.reference)
-    background = (background * shares["body"]).astype(np.float32)
+    background = soft_background(rest, shares, quiet, uptakes.reference, fwhm_mm, spacing)
     filtered, texture = detection_image(rest - background, fwhm_mm, spacing)
     louder = np.sqrt(np.maximum((spill.bone + spill.organs) / np.maximum(background, 0.1) + 1.0, 1.0))
     noise = local_spread(image[..., 2:] - image[..., :-2], quiet[..., 2:] & quiet[..., :-2], spacing)

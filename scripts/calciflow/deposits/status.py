@@ -19,6 +19,9 @@ MOST_POINTS = 2000
 SURROUNDINGS = 2.0
 """The fit looks that many widths of the PET's blur beyond the deposit: enough for a background."""
 
+FITTED_RISE = 0.5
+"""Where CT tells place and size, half the rise that a focus must show by itself is enough."""
+
 OVERLAP = 0.5
 ONE_SIDED_95 = 1.645
 
@@ -98,7 +101,9 @@ def weigh_deposits(
             kept += [Part(None, part.focus, part.voxels) for part in found]
             continue
         noise = float(scene.noise[box][shape >= 0.5 * shape.max()].mean())
-        min_rise = max(rules.rise * scene.uptakes.reference, rules.positive_z * noise * 0.5)
+        texture = float(scene.filtered_noise[box][shape >= 0.5 * shape.max()].mean())
+        least = FITTED_RISE * rules.rise * scene.uptakes.reference
+        min_rise = max(least, rules.positive_z * max(0.5 * noise, texture))
         limit = detection_limit(result, min_rise, rules.positive_z)
         verdict = PetEvidence("indeterminate", result, limit, None, [])
         verdict.bone_fraction = _bone_fraction(result, found, scene)
@@ -175,6 +180,7 @@ def _fit(
         float(scene.noise[chosen].mean()),
         scene.uptakes.noise_fwhm_mm,
         scene.suv.spacing,
+        scene.background[chosen],
     )
     return result, chosen, shape
 

@@ -78,11 +78,12 @@ def fit_amplitude(
     noise: float,
     noise_fwhm_mm: float,
     spacing: Spacing,
+    normal: NDArray[np.float32] | None = None,
 ) -> Amplitude:
     """Fit a deposit's uptake with its background and its neighbours.
 
-    The crop is modelled as background times the body's share, plus the predicted spill, plus an amplitude for the
-    deposit's footprint and one for all its neighbours' together, by least squares.
+    The crop is modelled as a multiple of the normal uptake (or the body's share), plus the predicted spill, plus an
+    amplitude for the deposit's footprint and one for all its neighbours' together, by least squares.
 
     Parameters
     ----------
@@ -98,6 +99,8 @@ def fit_amplitude(
         Standard deviation of a PET voxel near here.
     noise_fwhm_mm
         Width of the noise's correlation: neighbouring voxels are no independent witnesses.
+    normal
+        Expected uptake of normal tissue, SUV, which the fit scales; without it the body's share is taken.
 
     Notes
     -----
@@ -105,7 +108,8 @@ def fit_amplitude(
     quadrature, what a spill wrong by ``SPILL_DOUBT`` would change.
     """
     shape, others = shapes
-    names = [shape, body] + ([others] if float(others.max()) > 0.02 else [])
+    usual = body if normal is None or float(normal.max()) <= 0 else normal
+    names = [shape, usual] + ([others] if float(others.max()) > 0.02 else [])
     near = body > 0.5
     # Fitting where another tissue's spill outweighs everything would let its error pass for the deposit's uptake.
     usable = near & ((spill < 1.0) | (shape > 0.1 * float(shape.max())))
@@ -127,7 +131,7 @@ def fit_amplitude(
     return Amplitude(
         excess=float(solution[0]),
         error=float(np.sqrt(max(variance, 0.0) + doubt**2)),
-        background=float(max(solution[1], 0.0)),
+        background=float(max(solution[1], 0.0) * (seen * usual).sum()),
         recovery=float(shape.max()),
         spill=float((seen * bone_spill).sum()),
         observed=float((seen * suv).sum()),

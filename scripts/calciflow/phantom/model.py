@@ -21,7 +21,8 @@ from calciflow.phantom.spec import PersonSpec
 _DENSITY_KG_L = 1.0
 """Mean density of a body with air in its lungs, rounded: tissue is somewhat denser than water, air makes up for it."""
 
-_FAT_RANGE = (0.12, 5.0)
+_FAT_RANGE = (0.35, 5.0)
+"""The leanest have 3 mm of fat on the thigh: less is seen in no patient who is not starving."""
 
 CARTILAGE = (85.0, 0.9)
 """CT value (HU) and uptake (SUV) of cartilage without calcium. Ours: somewhat denser than muscle."""
@@ -49,14 +50,14 @@ def calibrated_build(spec: PersonSpec) -> Build:
     muscle = 1.0
     low, high = 0.6 * build_of(spec).fat, 1.5 * build_of(spec).fat + 0.2
     fat = low
-    for _ in range(2):
+    for _ in range(4):
         a, b = volume(low, muscle), volume(high, muscle)
         fat = float(np.clip(low + (wanted - a) / (b - a) * (high - low), *_FAT_RANGE))
         got = volume(fat, muscle)
         if abs(got / wanted - 1) < 0.01:
             break
         if fat in _FAT_RANGE:
-            muscle *= (wanted / got) ** 0.55  # girths grow as the square root of volume
+            muscle *= (wanted / got) ** 0.7  # girths grow as the square root of volume, and not everywhere
         else:
             low, high = sorted((fat, high if got < wanted else low))
     return build_of(spec, fat, muscle)

@@ -138,7 +138,7 @@ def make_scan(spec: ScanSpec, seed: int, strict: bool = True) -> PhantomScan:
             item.added_suv *= factor[item.box[0], None, None]
     add_couch(canvas, spec.ct)
     blur_ct(canvas.hu, grid.spacing, spec.ct)
-    add_streaks(canvas.hu, grid, traps.metal, seed)
+    traps.mark_streaks(add_streaks(canvas.hu, grid, traps.metal, seed))
     ideal = np.clip(np.rint(canvas.hu), -1024, 3071).astype(np.int16)
     diameter = water_diameter(canvas.hu, grid.spacing[1] * grid.spacing[2])
     sd = add_ct_noise(canvas.hu, grid, spec.ct, seed)

@@ -20,7 +20,7 @@ _HARDENING = 16.0
 _HALF_MM = 40.0
 """A path p through metal (mm) seems shorter by 16 p^2 / (p + 40) mm of water. Only what is not linear in p makes
 streaks: two squares of metal of 1 cm have -250 to -300 HU between them, as fillings and hips do."""
-_STARVED = 1.2
+_STARVED = 0.6
 _WATER_HU = 1000.0
 _MOST_HU = 1200.0
 
@@ -70,7 +70,7 @@ def _share(size: int, step: float, coarse: int, coarse_step: float) -> tuple[NDA
     return low, np.clip(at - low, 0, 1)
 
 
-def add_streaks(hu: Array, grid: Grid, metals: Sequence[Metal], seed: int) -> None:
+def add_streaks(hu: Array, grid: Grid, metals: Sequence[Metal], seed: int) -> dict[int, Array]:
     """Add the streaks of all metal to a CT, in place; metal itself stays as it is.
 
     Parameters
@@ -81,9 +81,15 @@ def add_streaks(hu: Array, grid: Grid, metals: Sequence[Metal], seed: int) -> No
         Boxes and covers on the same grid.
     seed
         Of the scan: photon starvation is random.
+
+    Returns
+    -------
+    dict
+        What was added to each slice that has metal, HU (y, x).
     """
+    added: dict[int, Array] = {}
     if not metals:
-        return
+        return added
     planes = sorted({k for metal in metals for k in range(metal.box[0].start, metal.box[0].stop)})
     place = {k: number for number, k in enumerate(planes)}
     _, ny, nx = grid.shape
@@ -113,7 +119,9 @@ def add_streaks(hu: Array, grid: Grid, metals: Sequence[Metal], seed: int) -> No
             continue
         rows = planes_error[number][ly] * (1 - wy)[:, None] + planes_error[number][ly + 1] * wy[:, None]
         fine = rows[:, lx] * (1 - wx) + rows[:, lx + 1] * wx
-        hu[k] += np.clip(fine, -_MOST_HU, _MOST_HU).astype(np.float32)
+        added[k] = np.clip(fine, -_MOST_HU, _MOST_HU).astype(np.float32)
+        hu[k] += added[k]
     for metal, before in kept:
         part = hu[metal.box]
         part[metal.cover > 0.3] = before[metal.cover > 0.3]
+    return added

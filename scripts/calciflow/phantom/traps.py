@@ -5,7 +5,7 @@ bowel and vessels 150 to 350 HU; metal saturates the scale; urine is the hottest
 cartilage take up a little, inflamed joints and entheses as much as bone.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -34,12 +34,16 @@ Point = NDArray[np.float64]
 Mask = Callable[[Box], NDArray[np.bool_]]
 
 
+STREAK_HU = 60.0
+
+
 @dataclass(frozen=True)
 class Metal:
-    """Metal on the CT grid: its box, and the part of each voxel that it fills."""
+    """Metal on the CT grid: its box, the part of each voxel that it fills, and its trap's name."""
 
     box: Box
     cover: Array
+    name: str = ""
 
 
 class TrapPainter:
@@ -126,7 +130,7 @@ class TrapPainter:
         cover = self.canvas.cover(d)
         if not self.fill(what, box, cover, hu, 0.0):
             return False
-        self.metal.append(Metal(box, cover))
+        self.metal.append(Metal(box, cover, self.name))
         return True
 
     def ball(self, centre: Sequence[float] | Point, radii: float | Sequence[float]) -> Ellipsoid:
@@ -166,6 +170,25 @@ class TrapPainter:
         x, y, z = world.T.astype(np.float32)
         world = world[keep(x, y, z)]
         return None if not len(world) else np.asarray(world[int(self.rng.integers(len(world)))], float)
+
+    def mark_streaks(self, added: Mapping[int, Array]) -> None:
+        """Label what streaks made brighter by 60 HU and more, in and around the body, as the metal's trap.
+
+        Muscle then reaches calcium's threshold with the noise that all scans have.
+        """
+        for name in dict.fromkeys(metal.name for metal in self.metal):
+            own = [metal.box[0] for metal in self.metal if metal.name == name]
+            first, last = min(part.start for part in own), max(part.stop for part in own)
+            number, volume = len(self.rows) + 1, 0
+            for k, plane in added.items():
+                if not first <= k < last:
+                    continue
+                bright = (plane > STREAK_HU) & (self.labels[k] == 0) & (self.canvas.skin[k] < 5)
+                self.labels[k][bright] = min(number, 255)
+                volume += int(bright.sum())
+            if volume:
+                self.mark(name, "streaks brighter by 60 HU and more")
+                self.rows[-1]["volume_ml"] = volume * float(np.prod(self.canvas.grid.spacing)) / 1000
 
     def focal(self) -> NDArray[np.bool_] | None:
         """Voxels of traps that deposits keep away from; None if there are none."""

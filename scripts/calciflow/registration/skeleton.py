@@ -173,12 +173,15 @@ class LocalShift:
         Correlation without and with the shift.
     sure
         Whether the shift is more than chance.
+    axis
+        Unit vector along the region's bone.
     """
 
     shift: NDArray[np.float64]
     before: float
     after: float
     sure: bool
+    axis: NDArray[np.float64]
 
     @property
     def hot(self) -> bool:
@@ -189,6 +192,16 @@ class LocalShift:
     def millimetres(self) -> float:
         """Length of the shift; 0 if it is not sure."""
         return float(np.linalg.norm(self.shift)) if self.sure else 0.0
+
+    @property
+    def across(self) -> float:
+        """Length of its part across the bone; 0 if the shift is not sure.
+
+        A shaft looks alike all along: its joint, the hand or the foot tell how far it slid.
+        """
+        if not self.sure:
+            return 0.0
+        return float(np.linalg.norm(self.shift - self.axis * (self.axis @ self.shift)))
 
 
 def local_shift(
@@ -233,7 +246,15 @@ def local_shift(
     before, after = (float(value) for value in quality(np.array([np.zeros(3), best]), len(chosen)))
     if not np.isfinite(before) or not np.isfinite(after):
         return None
-    return LocalShift(best, before, after, significant(before, after, volume_ml))
+    axis = _axis(placed[chosen], skeleton.expected[chosen])
+    return LocalShift(best, before, after, significant(before, after, volume_ml), axis)
+
+
+def _axis(points: NDArray[np.float64], weights: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Direction in which weighted points (n, 3) spread most."""
+    away = points - np.average(points, axis=0, weights=weights)
+    spread = np.einsum("ni,n,nj->ij", away, weights.astype(np.float64), away)
+    return np.asarray(np.linalg.eigh(spread)[1][:, -1], float)
 
 
 def significant(before: float, after: float, volume_ml: float) -> bool:

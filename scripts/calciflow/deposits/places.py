@@ -1,0 +1,102 @@
+"""Bones that maps miss most easily, told by their place: the sternum and the spinous processes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calciflow.images import Volume
+from calciflow.labels import TISSUES, region_of
+
+STERNUM_HALF_WIDTH_MM = 20.0
+"""The body of the sternum is about 40 mm wide (anatomy textbooks: manubrium 50, body 25 to 45 mm)."""
+
+MIN_LUNG_ML_A_SLICE = 3.0
+"""Lung in a 3 mm slice, ml: enough that the slice passes through the chest and not through gas in the bowel."""
+
+SPINE_REGIONS = ("neck", "chest", "abdomen", "pelvis")
+SPINOUS_HALF_WIDTH_MM = 8.0
+"""A spinous process is 5 to 10 mm thick and leans a few mm to a side."""
+
+SPINE_REACH_MM = 60.0
+"""From the tip of a spinous process to the front of the vertebral arch."""
+
+SPINE_HALF_WIDTH_MM = 15.0
+SPINE_AREA_MM2 = 100.0
+"""Bone of an arch or a vertebral body in one slice within that width."""
+
+
+def at_sternum(centre: NDArray[np.float64], tissues: NDArray[np.uint8], ct: Volume, midline: Mapping[str, Any]) -> bool:
+    """Whether a dense or hot thing lies where the sternum lies: on the midline, before the lungs, not in fat.
+
+    The sternum hangs on cartilage alone, which CT shows as soft, and its cortex is thin: of all large bones it is the
+    one that looks most like a deposit. Anatomy, not HU, tells it.
+
+    Parameters
+    ----------
+    centre
+        RAS mm, shape (3,).
+    tissues
+        Label map on the grid of ``ct``.
+    midline
+        ``point_mm`` and ``normal`` of the midsagittal plane, from the anatomy; without them nothing is told.
+    """
+    if _off_midline(centre, midline) > STERNUM_HALF_WIDTH_MM:
+        return False
+    z, y, x = np.clip(np.rint(ct.index(centre[None])[0]), 0, np.array(tissues.shape) - 1).astype(int)
+    lung = np.argwhere(tissues[z] == TISSUES["lung"])
+    if len(lung) * ct.voxel_ml < MIN_LUNG_ML_A_SLICE * ct.spacing[0] / 3.0:
+        return False
+    # Rows grow to the front; the sternum lies before the middle of the lungs, the spine behind it.
+    if y <= np.median(lung[:, 0]):
+        return False
+    ring = tissues[z, max(y - 4, 0) : y + 5, max(x - 4, 0) : x + 5]
+    return bool((ring == TISSUES["subcutaneous_fat"]).mean() < 0.5)
+
+
+def _off_midline(centre: NDArray[np.float64], midline: Mapping[str, Any]) -> float:
+    """Distance from the body's plane of symmetry, mm; infinite without one."""
+    if not midline.get("point_mm") or not midline.get("normal"):
+        return float("inf")
+    normal = np.asarray(midline["normal"], float)
+    return abs(float((centre - np.asarray(midline["point_mm"], float)) @ normal))
+
+
+def at_spine(
+    centre: NDArray[np.float64],
+    tissues: NDArray[np.uint8],
+    regions: NDArray[np.uint8],
+    ct: Volume,
+    midline: Mapping[str, Any],
+) -> bool:
+    """Whether a dense or hot thing lies where a spinous process lies: on the midline, behind a vertebra, not in fat.
+
+    A spinous process hangs on the arch by a few voxels, and a map that loses these loses all of it.
+
+    Parameters
+    ----------
+    centre
+        RAS mm, shape (3,).
+    tissues, regions
+        Label maps on the grid of ``ct``.
+    midline
+        ``point_mm`` and ``normal`` of the midsagittal plane, from the anatomy; without them nothing is told.
+    """
+    if _off_midline(centre, midline) > SPINOUS_HALF_WIDTH_MM:
+        return False
+    z, y, x = np.clip(np.rint(ct.index(centre[None])[0]), 0, np.array(tissues.shape) - 1).astype(int)
+    label = int(regions[z, y, x])
+    if not label or region_of(label)[0] not in SPINE_REGIONS:
+        return False
+    _, down, across = ct.spacing
+    wide = round(SPINE_HALF_WIDTH_MM / across)
+    bone = tissues[z, :, max(x - wide, 0) : x + wide + 1] == TISSUES["bone"]
+    near = max(1, round(4.0 / down))
+    # Rows grow to the front: the vertebra lies before its spinous process.
+    front = bone[y + near : y + near + round(SPINE_REACH_MM / down)]
+    if float(front.sum()) * down * across < SPINE_AREA_MM2:
+        return False
+    side = max(1, round(8.0 / down))
+    ring = tissues[z, max(y - side, 0) : y + side + 1, max(x - side, 0) : x + side + 1]
+    return bool(((ring == TISSUES["subcutaneous_fat"]) | (ring == TISSUES["skin"]) | (ring == 0)).mean() < 0.5)

@@ -1,0 +1,95 @@
+"""Spinous processes and the soft background, on made bodies."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from calciflow.deposits.background import soft_background, tissue_levels
+from calciflow.deposits.places import at_spine
+from calciflow.images import Volume
+from calciflow.labels import TISSUES, region_label
+from calciflow.measure.spill import blur
+
+MIDLINE = {"point_mm": [0.0, 0.0, 0.0], "normal": [1.0, 0.0, 0.0]}
+
+
+def trunk():
+    """A neck: skin and fat around muscle, a vertebra in front of y = 0 (RAS, 2 mm voxels); the middle voxel at 0."""
+    labels = np.full((5, 61, 61), TISSUES["muscle"], np.uint8)
+    labels[:, :12] = TISSUES["subcutaneous_fat"]
+    labels[:, :2] = 0
+    labels[:, 34:44, 25:36] = TISSUES["bone"]
+    regions = np.full(labels.shape, region_label("neck", "right"), np.uint8)
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    affine[:3, 3] = [-60.0, -60.0, -4.0]
+    return labels, regions, Volume(labels.astype(np.int16), affine)
+
+
+@pytest.mark.parametrize(
+    ("place", "spinous"),
+    [
+        ((0.0, -20.0, 0.0), True),
+        ((5.0, -10.0, 0.0), True),
+        ((14.0, -20.0, 0.0), False),
+        ((0.0, 40.0, 0.0), False),
+        ((0.0, -48.0, 0.0), False),
+    ],
+)
+def test_behind_a_vertebra_on_the_midline_lies_its_spinous_process(place, spinous):
+    labels, regions, ct = trunk()
+    assert at_spine(np.array(place), labels, regions, ct, MIDLINE) is spinous
+
+
+def test_without_midline_or_away_from_the_spine_nothing_is_told():
+    labels, regions, ct = trunk()
+    place = np.array([0.0, -20.0, 0.0])
+    assert not at_spine(place, labels, regions, ct, {})
+    assert not at_spine(place, labels, np.full_like(regions, region_label("head", "right")), ct, MIDLINE)
+    assert not at_spine(place, np.where(labels == TISSUES["bone"], TISSUES["muscle"], labels), regions, ct, MIDLINE)
+
+
+def limb_pet(fwhm=6.0, step=3.0):
+    """A PET of a round limb: muscle 0.6 in fat 0.25, blurred; shares on its grid."""
+    y, x = np.meshgrid(np.arange(40) - 19.5, np.arange(40) - 19.5, indexing="ij")
+    radius = np.broadcast_to(np.hypot(y, x) * step, (40, 40, 40))
+    muscle = (radius < 30).astype(np.float32)
+    fat = ((radius >= 30) & (radius < 48)).astype(np.float32)
+    spacing = (step, step, step)
+    shares = {"muscle": muscle, "fat": fat, "other": np.zeros_like(muscle), "body": muscle + fat}
+    return blur(0.6 * muscle + 0.25 * fat, fwhm, spacing), shares, spacing
+
+
+def test_each_tissues_uptake_is_recovered_and_the_border_leaves_no_texture():
+    image, shares, spacing = limb_pet()
+    quiet = shares["body"] > 0.9
+    parts = [blur(shares[name], 6.0, spacing) for name in ("muscle", "fat", "other")]
+    levels = tissue_levels(image, parts, quiet)
+    assert levels[:2] == pytest.approx([0.6, 0.25], abs=0.01)
+    background = soft_background(image, shares, quiet, 1.5, 6.0, spacing)
+    assert np.abs((image - background)[quiet]).max() < 0.03
+
+
+def test_a_lesion_is_not_taken_for_background():
+    image, shares, spacing = limb_pet()
+    spot = np.zeros_like(image)
+    spot[20, 20, 24] = 30.0
+    image = image + blur(spot, 6.0, spacing)
+    quiet = (shares["body"] > 0.9) & (image < 1.5)
+    background = soft_background(image, shares, quiet, 1.5, 6.0, spacing)
+    assert (image - background)[20, 20, 24] > 0.9 * (image[20, 20, 24] - 0.6)
+
+
+def test_no_quiet_tissue_gives_half_the_reference():
+    image, shares, spacing = limb_pet()
+    background = soft_background(image, shares, np.zeros(image.shape, bool), 1.0, 6.0, spacing)
+    assert background[20, 20, 20] == pytest.approx(0.5)
+
+
+def test_places_with_more_uptake_throughout_are_background():
+    image, shares, spacing = limb_pet()
+    slope = np.linspace(0.8, 1.4, 40, dtype=np.float32)[:, None, None]
+    quiet = shares["body"] > 0.9
+    background = soft_background(image * slope, shares, quiet, 1.5, 6.0, spacing)
+    inner = ndimage.binary_erosion(quiet, iterations=3)
+    inner[:4] = inner[-4:] = False
+    assert np.abs((image * slope - background)[inner]).max() < 0.08
