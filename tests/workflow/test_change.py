@@ -106,5 +106,5 @@ def test_a_session_that_is_excluded_takes_its_comparison_with_it(followed):
     rows = sheet.read_text().splitlines()
     sheet.write_text("\n".join([f"{rows[0]}\texclude", f"{rows[1]}\tmoved", f"{rows[2]}\tn/a"]) + "\n")
     done = followed.finished()
-    assert done == {"screen": 1, "cohort": 1, "course": 1, "report": 1}
+    assert done == {"screen": 1, "cohort": 1, "course": 1, "report": 1, "audit": 1}
     assert len(changes(followed)) == 0
