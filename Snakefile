@@ -25,8 +25,17 @@ include: "rules/review.smk"
 include: "rules/scores.smk"
 include: "rules/qc.smk"
 include: "rules/cohort.smk"
+include: "rules/change.smk"
+include: "rules/course.smk"
+include: "rules/sweep_common.smk"
 include: "rules/sweep.smk"
 include: "rules/report.smk"
+include: "rules/audit.smk"
+
+
+# A run that fails has no audit at its end; its logs and results are looked through all the same.
+onerror:
+    audit_what_is_there()
 
 
 # Small enough for a login node: a queue would cost more.
@@ -44,6 +53,7 @@ rule all:
     input:
         "results/dataset_description.json",
         "results/report.html",
+        "results/audit.json",
         every_scan_file,
         crashed_in_index,
 

@@ -274,3 +274,43 @@ def displacement(wildcards):
     return {
         "field": f"results/{wildcards.sub}/{wildcards.ses}/{wildcards.scan}_from-pet_to-ct_xfm.nii.gz"
     }
+
+
+def words_of_sheets():
+    """What the user chose to stand in results: labels, sessions, groups, named covariates, reasons of exclusion."""
+    chosen = {
+        word
+        for scan in SCANS.values()
+        for word in (*scan.identity.values(), scan.exclude)
+        if word
+    }
+    columns = ("group", *SETTINGS.cohort.covariates)
+    return sorted(
+        chosen
+        | {person.get(name, "") for person in PEOPLE.values() for name in columns}
+    )
+
+
+def identifier_lists():
+    """The private lists of identifiers that index made, of all enrolled scans."""
+    return [
+        f"private/{scan.participant_id}/{scan.session_id}/{prefix}_identifiers.json"
+        for prefix, scan in ENROLLED.items()
+    ]
+
+
+def audit_what_is_there():
+    from calciflow.audit import audit_study
+
+    lists = [path for path in identifier_lists() if Path(path).exists()]
+    labels = words_of_sheets()
+    try:
+        audit_study(
+            identifiers=lists,
+            told=None,
+            private="private/audit.tsv",
+            labels=labels,
+            ignore=SETTINGS.audit.ignore,
+        )
+    except StudyError as error:
+        logger.error(str(error))

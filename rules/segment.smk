@@ -1,7 +1,3 @@
-def segment_gpu():
-    return int(SETTINGS.segment.device == "gpu")
-
-
 # Other people's program, with its own weights; it runs only where tissues.engine asks for it.
 rule segment:
     input:
@@ -17,7 +13,7 @@ rule segment:
     resources:
         mem_mb=lambda wildcards, attempt: 16000 * attempt,
         runtime=480,
-        gpu=segment_gpu(),
+        gpu=int(SETTINGS.segment.device == "gpu"),
     params:
         code=code("segment.py"),
         task=lambda wildcards: SEGMENT_TASKS[wildcards.task],

@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 from calciflow.edits.sheet import ACTIONS, EDIT_COLUMNS
 from calciflow.errors import StudyError
 from calciflow.files import write_text
+from calciflow.reruns import rerun_table
 from calciflow.settings import Config
 from calciflow.sheets import CLINICAL_COLUMNS, PARTICIPANT_COLUMNS, SCAN_COLUMNS
 
@@ -188,6 +189,7 @@ def generated(repository: Path) -> dict[Path, str]:
         "edits": column_table(EDIT_COLUMNS),
         "actions": column_table(ACTIONS, "action"),
         "codes": code_table(),
+        "reruns": rerun_table(all_keys()),
         **output_tables(),
     }
     for marker, table in parts.items():

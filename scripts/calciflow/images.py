@@ -1,5 +1,6 @@
 """Volumes with their place in the patient, and NIfTI files read and written once, fast and repeatably."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,10 @@ from numpy.typing import DTypeLike, NDArray
 from calciflow.files import whole_file
 
 _CHUNK = 1 << 24
+
+LARGE, LARGEST, PACKED_AT_MOST = 1 << 30, 1 << 34, 150
+"""Bytes. Above LARGE a file may unpack to PACKED_AT_MOST times its size, as an archive may; above LARGEST (a CT of
+1024 x 1024 x 8000 voxels in 16 bit) there is no scan of a person."""
 
 
 @dataclass(frozen=True)
@@ -91,21 +96,33 @@ def read_volume(path: str | Path) -> Volume:
     A scale factor in the header is applied (float32). Memory: one copy of the volume.
     """
     path = Path(path)
-    data = path.read_bytes()
-    if path.name.endswith(".gz"):
-        data = igzip.decompress(data)
-    header = nib.Nifti1Header(data[:348])
-    shape = tuple(int(n) for n in header.get_data_shape())
+    with igzip.open(path, "rb") if path.name.endswith(".gz") else open(path, "rb") as stream:
+        header = nib.Nifti1Header(stream.read(348))
+        shape = tuple(int(n) for n in header.get_data_shape())
+        offset = int(header["vox_offset"])
+        size = math.prod(shape) * header.get_data_dtype().itemsize
+        _check_size(path, shape, offset, size)
+        stream.read(offset - 348)
+        # No more than the header announces: what a packed file unpacks to is anybody's word.
+        data = stream.read(size)
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
     if len(shape) != 3:
         raise ValueError(f"{path.name}: a volume has 3 dimensions, this file has {len(shape)}")
-    flat = np.frombuffer(data, header.get_data_dtype(), count=int(np.prod(shape)), offset=int(header["vox_offset"]))
+    flat = np.frombuffer(data, header.get_data_dtype(), count=math.prod(shape))
     array: NDArray[Any] = flat.reshape(shape[::-1])
     slope, intercept = header.get_slope_inter()
     if slope is not None and (slope != 1 or intercept != 0):
         array = array.astype(np.float32) * np.float32(slope) + np.float32(intercept)
     return Volume(array, np.asarray(header.get_best_affine(), float))
+
+
+def _check_size(path: Path, shape: tuple[int, ...], offset: int, size: int) -> None:
+    """Refuse a header that announces what no scan is, before anything of that size is made."""
+    packed = path.stat().st_size
+    bomb = size > LARGE and size > PACKED_AT_MOST * packed
+    if not shape or min(shape) < 1 or not 348 <= offset <= LARGE or size > LARGEST or bomb:
+        raise ValueError(f"{path.name}: the header announces {size} bytes of {shape} voxels; the file has {packed}")
 
 
 def write_volume(path: str | Path, volume: Volume, dtype: DTypeLike, level: int = 1) -> None:

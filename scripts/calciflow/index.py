@@ -17,6 +17,7 @@ from calciflow.dicom import bids
 from calciflow.dicom.archive import Entry
 from calciflow.dicom.check import Checked, check_slices, description
 from calciflow.dicom.headers import Listing, from_dataset, quiet, read_listing
+from calciflow.dicom.identifiers import as_rows, of_source
 from calciflow.dicom.selection import choose
 from calciflow.dicom.series import Group, group
 from calciflow.dicom.sidecar import ct_sidecar, pet_sidecar
@@ -44,6 +45,7 @@ class Findings:
     size: dict[str, Any] = field(default_factory=dict)
     private: dict[str, Any] = field(default_factory=dict)
     rows: list[dict[str, Any]] = field(default_factory=list)
+    identifiers: set[tuple[str, str]] = field(default_factory=set)
 
     def warn(self, code: str, text: str) -> None:
         """Note something that the user should know and that does not stop the scan."""
@@ -55,6 +57,7 @@ def index_scan(
     series: str,
     screening: str,
     selection: str,
+    identifiers: str | None = None,
     scan: Mapping[str, Any],
     sources: Mapping[str, str],
     ct_series: str | None = None,
@@ -74,6 +77,8 @@ def index_scan(
     selection
         Output, private: files, geometry and header values that ``convert`` and ``suv`` need. Readable by its owner
         only.
+    identifiers
+        Output, private: what in the source names a person or a place, for the rule ``audit``. None: not written.
     scan
         Participant, session and acquisition.
     sources
@@ -119,6 +124,8 @@ def index_scan(
     rows = found.rows or [series_row(item, found.groups, found.reasons) for item in found.groups]
     write_table(series, rows, SERIES_COLUMNS)
     _write_private(selection, {"verdict": verdict, "code": code, "scan": identity, **found.private})
+    if identifiers is not None:
+        _write_private(identifiers, {"scan": identity, "identifiers": as_rows(found.identifiers)})
     write_json(
         screening,
         {
@@ -163,7 +170,10 @@ def _index(
     if not sources:
         raise Refusal("unreadable", "The row of scans.tsv names no source.")
     found.private.update(pet=None, ct=None)
-    listings = {role: read_listing(path) for role, path in sources.items()}
+    listings: dict[str, Listing] = {}
+    for role, path in sources.items():
+        listings[role] = read_listing(path)
+        found.identifiers |= of_source(path, listings[role])
     found.groups = group([(role, listing.headers) for role, listing in listings.items()])
     if not found.groups and bids.is_bids(sources.get("pet_source") or sources.get("source") or ""):
         _take_bids(found, bids.find(sources, ct_series, pet_series), overrides, rules, require_ct)

@@ -5,6 +5,7 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
@@ -436,6 +437,22 @@ def test_no_date_and_no_path_in_a_figure(six):
         text = (six.folder / "out" / "figures" / f"{name}.svg").read_text()
         assert "<dc:date>" not in text
         assert str(six.folder) not in text
+
+
+@pytest.mark.parametrize("group", ['=1+1<script>alert(1)</script>&"]]>', "$\\evil{$", "@{{ 7 * 7 }}", "a_b^c %s"])
+def test_a_group_of_any_name_is_only_a_name(study, group):
+    """No markup in figures, no formula in tables, and no word that the drawing library takes for its own."""
+    for number, name in enumerate((group, group, "SSc"), 1):
+        study.add(f"sub-0{number}", name, [lesion(1, "hand", "left"), lesion(2, "thigh", "left")])
+    study.run(drawn=FIGURES)
+    for name in FIGURES:
+        tree = ElementTree.parse(study.folder / "out" / "figures" / f"{name}.svg")
+        assert not [item for item in tree.iter() if item.tag.endswith("script")]
+    texts = "".join((study.folder / "out" / "figures" / f"{name}.svg").read_text() for name in FIGURES)
+    assert "<script" not in texts
+    for path in (study.folder / "out").glob("*.tsv"):
+        cells = [cell for line in path.read_text().splitlines() for cell in line.split("\t")]
+        assert not [cell for cell in cells if cell.startswith(("=", "@"))], path.name
 
 
 def test_a_primary_that_the_data_lack_is_said(six):

@@ -136,3 +136,37 @@ def test_the_closure_of_real_shims_holds_their_module(shim, module_name):
     files, libraries = closure(REPOSITORY / "scripts" / shim, REPOSITORY / "scripts")
     assert REPOSITORY / "scripts" / module_name in files
     assert "numpy" in libraries
+
+
+NO_STAGE = ("benchmark", "phantom", "implant", "cluster")
+"""Packages that no rule of a study runs."""
+OUTSIDE = set(
+    "settings sheets sheet_rows config_file launcher draft study fingerprint reruns resources forecast sweeps paths "
+    "codes columns selftest selftest_cases summary __init__".split()
+)
+"""Modules of the launcher, of the manual, and of the rules' files: what they decide reaches a rule by its params."""
+
+
+def test_every_module_belongs_to_a_rule():
+    """A module that no shim reaches could change a result without a rerun, or is of no use."""
+    library = REPOSITORY / "scripts" / "calciflow"
+    shims = sorted(REPOSITORY.glob("scripts/*.py"))
+    reached = {path for shim in shims for path in closure(shim, REPOSITORY / "scripts")[0]}
+    left = [path.relative_to(library) for path in sorted(library.rglob("*.py")) if path not in reached]
+    left = [path for path in left if path.parts[0] not in NO_STAGE and path.stem not in OUTSIDE]
+    assert left == []
+
+
+@pytest.mark.parametrize(("library", "rules"), [("edt", {"tissues", "review"}), ("matplotlib", {"cohort"})])
+def test_another_version_of_a_library_changes_the_rules_that_import_it(library, rules, monkeypatch):
+    shims = sorted(REPOSITORY.glob("scripts/*.py"))
+    before = {shim.stem: module.fingerprint(shim, REPOSITORY / "scripts") for shim in shims}
+    real = module._version
+    monkeypatch.setattr(module, "_version", lambda name: "99.0" if name == library else real(name))
+    module.fingerprint.cache_clear()
+    after = {shim.stem: module.fingerprint(shim, REPOSITORY / "scripts") for shim in shims}
+    module.fingerprint.cache_clear()
+    changed = {name for name in before if before[name] != after[name]}
+    users = {shim.stem for shim in shims if library in closure(shim, REPOSITORY / "scripts")[1]}
+    assert changed == users
+    assert rules <= changed

@@ -83,7 +83,7 @@ def test_the_sheet_says_where_a_scans_map_is(again):
     rows = sheet.read_text().splitlines()
     extra = ["labelmap", "maps/sub-01_ses-01_total.nii.gz", "maps/sub-02_ses-01_total.nii.gz", "n/a", "n/a"]
     sheet.write_text("".join(f"{row}\t{cell}\n" for row, cell in zip(rows, extra, strict=True)))
-    assert again.planned() == {"report": 1}  # the same files; the report tells the settings
+    assert again.planned() == {"report": 1, "audit": 1}  # the same files; the report tells the settings
     sheet.write_text(sheet.read_text().replace("maps/sub-01_ses-01_total", "maps/sub-02_ses-01_total"))
     assert again.planned() == dict.fromkeys(DOWNSTREAM["tissues"], 1)
 

@@ -1,5 +1,7 @@
 """A scan that fails stops alone; its log holds the traceback; the same command resumes."""
 
+import json
+
 import pytest
 
 pytestmark = pytest.mark.xdist_group("study")
@@ -81,3 +83,34 @@ def test_a_lock_that_nobody_holds_is_cleared(study):
     text = study.run()
     assert "its lock is cleared" in text
     assert not list(locks.glob("*"))
+
+
+def leak(study):
+    """Put an identifier of the first scan into a log; gives it."""
+    listed = json.loads((study.folder / "private" / "sub-01" / "ses-01" / "sub-01_ses-01_identifiers.json").read_text())
+    uid = next(item["value"] for item in listed["identifiers"] if item["what"] == "StudyInstanceUID")
+    with open(study.folder / "logs" / "screen.log", "a") as log:
+        log.write(f"study {uid}\n")
+    (study.folder / "results" / "audit.json").unlink(missing_ok=True)
+    return uid
+
+
+def test_an_identifier_in_a_log_fails_the_run_and_names_the_file(study):
+    uid = leak(study)
+    text = study.run(check=False)
+    assert "exit status 1" in text
+    assert "logs/screen.log holds StudyInstanceUID of sub-01_ses-01" in text
+    assert uid not in text
+    assert uid in (study.folder / "private" / "audit.tsv").read_text()
+    assert not (study.folder / "results" / "audit.json").exists()
+    (study.folder / "logs" / "screen.log").write_text("clean again\n")
+    assert study.finished() == {"audit": 1}
+
+
+def test_a_run_that_fails_is_audited_all_the_same(study):
+    leak(study)
+    with open(study.code / "scripts" / "calciflow" / "report.py", "a") as handle:
+        handle.write("\nraise ValueError('a bug')\n")
+    text = study.run(check=False)
+    assert "exit status 1" in text
+    assert "logs/screen.log holds StudyInstanceUID of sub-01_ses-01" in text

@@ -19,6 +19,7 @@ from calciflow.lesion_table import has_part
 from calciflow.tables import write_table
 
 STYLE = {
+    "text.parse_math": False,  # a group may be called $x$, or anything else
     "svg.hashsalt": "calciflow",  # element ids would else be random
     "svg.fonttype": "none",  # text stays text: searchable, small, editable for a paper
     "font.family": "sans-serif",

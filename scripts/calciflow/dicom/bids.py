@@ -89,7 +89,7 @@ def find(sources: Mapping[str, str], ct_series: str | None, pet_series: str | No
     sidecar = pet.with_name(pet.name.split(".nii")[0] + ".json")
     try:
         metadata = json.loads(sidecar.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         raise Refusal(
             "unreadable", "The PET's JSON file is missing or no JSON: add it beside the NIfTI file."
         ) from None

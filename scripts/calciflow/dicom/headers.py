@@ -15,6 +15,7 @@ from pydicom.tag import BaseTag
 from pydicom.uid import UID
 
 from calciflow.dicom.archive import MEMBER_LIMIT, Entry, walk
+from calciflow.dicom.deflated import check_deflated
 from calciflow.dicom.fields import number, numbers, text, texts, whole
 
 HEAD = 1 << 16
@@ -159,12 +160,15 @@ class Listing:
         Files that begin as DICOM, or are called so, but whose header cannot be read.
     other
         Number of files that are no DICOM.
+    heads
+        The first bytes of the first image of each series: what else its header says.
     """
 
     headers: list[Header] = field(default_factory=list)
     files: int = 0
     broken: list[Entry] = field(default_factory=list)
     other: int = 0
+    heads: dict[str, bytes] = field(default_factory=dict)
 
 
 @contextmanager
@@ -194,6 +198,7 @@ def looks_like_dicom(head: bytes) -> bool:
 
 def parse(data: bytes, tags: list[BaseTag | int | str | tuple[int, int]] | None = None) -> tuple[Dataset, bool]:
     """Read a header from bytes; the second value tells whether pixel data follow within these bytes."""
+    check_deflated(data)
     buffer = io.BytesIO(data)
     dataset = pydicom.dcmread(buffer, stop_before_pixels=True, force=True, specific_tags=tags)
     rest = data[buffer.tell() : buffer.tell() + 4]
@@ -347,6 +352,8 @@ def read_listing(source: str | Path) -> Listing:
                 listing.other += 1
             else:
                 listing.headers.extend(found)
+                if found:
+                    listing.heads.setdefault(found[0].series_uid, seen.head)
     return listing
 
 
@@ -359,8 +366,8 @@ class _Seen:
 
     def read(self, count: int) -> bytes:
         data = self._stream.read(count)
-        if len(self.head) < 512:
-            self.head += data[:512]
+        if len(self.head) < HEAD:
+            self.head += data[: HEAD - len(self.head)]
         return data
 
 

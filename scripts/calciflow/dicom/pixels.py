@@ -1,6 +1,7 @@
 """Pixels of one slice: decoded from any usual transfer syntax, then rescaled."""
 
 import io
+import struct
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,8 @@ SLOPE_RANGE = (1e-12, 1e9)
 """A slope below gives less than 1e-7 of any unit for the largest 16-bit word, one above over 1 GBq/ml for a 1; ours."""
 INTERCEPT_LIMIT = 1e5
 """No CT's intercept is as large: -1024, -8192 and -10000 occur; ours."""
+MATRIX_LIMIT = 4096
+"""Rows or columns; CT has 512 to 2048."""
 AIR_HU = -1024
 """What lies outside the field of view, and the lowest value of a CT here; scanners write -1024, -2000 or -3024."""
 
@@ -80,6 +83,8 @@ def stored_values(dataset: Dataset, frame: int | None = None) -> NDArray[Any]:
     samples = whole(dataset, TAGS["SamplesPerPixel"]) or 1
     if not rows or not columns or samples != 1:
         raise Undecodable("it has no matrix size, or more than one value a pixel")
+    if max(rows, columns) > MATRIX_LIMIT:
+        raise Undecodable(f"its matrix of {rows} x {columns} is absurd")
     syntax = _syntax(dataset)
     lossy = raw_bytes(dataset, LOSSY_FLAG)
     if syntax in LOSSY and (lossy is None or lossy[0].strip(b" \0") == b"01" or syntax.endswith((".50", ".51"))):
@@ -121,7 +126,30 @@ def _signed(values: NDArray[Any], dataset: Dataset, bits: int) -> NDArray[Any]:
     return np.right_shift(shifted, right)
 
 
+def _frames(dataset: Dataset) -> int:
+    return whole(dataset, TAGS["NumberOfFrames"]) or 1
+
+
+def _announced(stream: bytes) -> tuple[int, int] | None:
+    """Rows and columns that a JPEG or JPEG 2000 stream announces, or None: decoders take memory by these alone."""
+    at = stream.find(b"\xff\x4f\xff\x51")  # start and size of a JPEG 2000 codestream, in a JP2 box or not
+    if 0 <= at < 256 and len(stream) >= at + 24:
+        right, bottom, left, top = struct.unpack(">4I", stream[at + 8 : at + 24])
+        return bottom - top, right - left
+    if stream[:2] != b"\xff\xd8":
+        return None  # run lengths: the header's own size counts
+    at = 2
+    while at + 9 <= len(stream) and stream[at] == 0xFF:
+        marker, size = stream[at + 1], int.from_bytes(stream[at + 2 : at + 4], "big")
+        if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):  # JPEG-LS, and JPEG's own
+            rows, columns = struct.unpack(">2H", stream[at + 5 : at + 9])
+            return rows, columns
+        at += 2 + size
+    return None
+
+
 def _compressed(dataset: Dataset, index: int, rows: int, columns: int) -> NDArray[Any]:
+    from pydicom.encaps import get_frame
     from pydicom.pixels import get_decoder
 
     try:
@@ -130,12 +158,15 @@ def _compressed(dataset: Dataset, index: int, rows: int, columns: int) -> NDArra
             raise Refusal(
                 "transfer_syntax", "The pixels' transfer syntax cannot be decoded here: send it uncompressed."
             )
+        announced = _announced(get_frame(dataset.PixelData, index, number_of_frames=_frames(dataset)))
+        if announced is not None and announced != (rows, columns):
+            raise Undecodable("its pixel data do not have the size that the header says")
         array, _ = decoder.as_array(dataset, index=index, raw=True)
     except NotImplementedError:
         raise Refusal(
             "transfer_syntax", "The pixels' transfer syntax is unknown: send the series uncompressed."
         ) from None
-    except Refusal:
+    except (Refusal, Undecodable):
         raise
     except Exception as error:
         raise Undecodable(f"its pixels cannot be decoded ({type(error).__name__})") from None
