@@ -18,6 +18,7 @@ from calciflow.lesions import Rules, detect
 from calciflow.mapping import Mapping
 from calciflow.placement.compartment import Surroundings, probabilities
 from calciflow.placement.layers import read_layers
+from calciflow.placement.marks import at_pressure_point
 from calciflow.placement.region import place
 from calciflow.tables import read_table, write_table
 
@@ -331,3 +332,17 @@ def test_settings_are_the_stages_arguments():
     given = Compartments().model_dump()
     parameters = inspect.signature(classify_scan).parameters
     assert given == {name: parameters[name].default for name in given}
+
+
+@pytest.mark.parametrize(
+    ("change", "pressed"),
+    [
+        ({}, True),
+        ({"compartment": "muscle"}, False),
+        ({"region": "thigh"}, False),
+        ({"distance_to_bone_mm": 30.0}, False),
+    ],
+)
+def test_superficial_deposit_over_bone_at_the_elbow_is_a_pressure_point(change, pressed):
+    row = {"region": "elbow", "compartment": "subcutaneous", "distance_to_bone_mm": 6.0, **change}
+    assert at_pressure_point(row) is pressed

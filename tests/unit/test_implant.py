@@ -21,6 +21,7 @@ from calciflow.implant.place import Implanter, host_canvas
 from calciflow.implant.sharpness import SIGMA, SliceProfile, in_plane_fwhm, pet_noise, slice_profile
 from calciflow.implant.wishes import draw_wishes, soft_regions
 from calciflow.labels import TISSUES
+from calciflow.phantom.dialects import write_study
 from calciflow.phantom.dicom_writer import write_dicom
 from calciflow.phantom.physics import pet_noise_sd
 from calciflow.phantom.spec import DepositSpec
@@ -323,3 +324,21 @@ def test_a_real_scan_takes_implants(testdata: Path, tmp_path: Path) -> None:
     assert not difference[np.abs(made.ct_added) < 0.5].any()
     assert np.abs(difference - made.ct_added).max() <= 0.51
     assert np.abs(again.suv.array - host.suv.array - made.suv_added).max() < 1e-3 * again.suv.array.max()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dialect", ["ge_admin", "philips"])
+def test_implants_speak_the_dialect_of_their_host(dialect: str, tmp_path: Path) -> None:
+    scan = tiny_leg(seed=4, deposits=())
+    write_study(scan, tmp_path / "study", dialect)
+    host = read_host(tmp_path / "study")
+    made = implant(host, WISHES[:2], seed=2)
+    write_implants(made, tmp_path / "dicom", tmp_path / "truth", "one")
+    again = read_host(tmp_path / "dicom")
+    assert again.factors == pytest.approx(host.factors, rel=1e-9)
+    assert np.abs(again.suv.array - host.suv.array - made.suv_added).max() < 1e-3 * again.suv.array.max()
+    assert np.abs(again.ct.array - host.ct.array - made.ct_added).max() <= 0.51
+    old, new = (pydicom.dcmread(next((p / "PT").iterdir())) for p in (tmp_path / "study", tmp_path / "dicom"))
+    assert (old.Units, old.DecayCorrection, old.Manufacturer) == (new.Units, new.DecayCorrection, new.Manufacturer)
+    for tag in [element.tag for element in old if element.tag.is_private]:
+        assert old[tag].value == new[tag].value, tag

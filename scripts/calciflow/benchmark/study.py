@@ -5,7 +5,7 @@ from pathlib import Path
 from calciflow.benchmark.split import draw_scan, seeds_of
 from calciflow.files import write_text
 from calciflow.fingerprint import fingerprint
-from calciflow.phantom.dicom_writer import write_dicom
+from calciflow.phantom.dialects import write_study
 from calciflow.phantom.scan import make_scan
 from calciflow.phantom.spec import replace
 from calciflow.phantom.truth import write_truth
@@ -31,7 +31,7 @@ def make_study(folder: Path, split: str, count: int, ideal: bool = False) -> lis
             continue
         spec, wishes = draw_scan(seed)
         scan = make_scan(replace(spec, deposits=tuple(wishes)), seed, strict=False)
-        write_dicom(scan, folder / "dicom" / person)
+        write_study(scan, folder / "dicom" / person)
         write_truth(scan, folder / "truth" / person, ideal)
         write_text(mark, code)
         wanted, traps = sum(one.count for one in wishes), sorted(set(scan.trap_table["name"]))

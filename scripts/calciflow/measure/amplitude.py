@@ -82,8 +82,8 @@ def fit_amplitude(
 ) -> Amplitude:
     """Fit a deposit's uptake with its background and its neighbours.
 
-    The crop is modelled as a multiple of the normal uptake (or the body's share), plus the predicted spill, plus an amplitude for the
-    deposit's footprint and one for all its neighbours' together, by least squares.
+    The crop is modelled as a multiple of the normal uptake (or the body's share), plus the predicted spill, plus an
+    amplitude for the deposit's footprint and one for all its neighbours' together, by least squares.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ from calciflow.files import read_json, write_json
 from calciflow.fingerprint import fingerprint
 from calciflow.phantom.clinical import CLINICAL_COLUMNS, clinical_rows
 from calciflow.phantom.cohort import MEMBERS, Member, scan_of
-from calciflow.phantom.dicom_writer import write_dicom
+from calciflow.phantom.dialects import write_study
 from calciflow.phantom.scan import make_scan
 from calciflow.phantom.truth import write_truth
 from calciflow.tables import read_table, write_table
@@ -47,7 +47,7 @@ def make_member(member: Member, folder: Path, code: str) -> tuple[int, float]:
     (truth / _MARK).unlink(missing_ok=True)
     shutil.rmtree(dicom, ignore_errors=True)
     scan = make_scan(scan_of(member), member.seed)
-    write_dicom(scan, dicom)
+    write_study(scan, dicom)
     write_truth(scan, truth)
     write_json(truth / _MARK, {"code": code, "files": sum(1 for _ in dicom.rglob("*.dcm"))})
     return len(scan.table), time.monotonic() - began

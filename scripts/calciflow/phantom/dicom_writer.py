@@ -1,8 +1,9 @@
-"""A phantom's scan as hospital DICOM, in the way a Siemens Biograph writes it.
+"""A phantom's scan as hospital DICOM, in the way a Siemens Biograph writes it; `calciflow.phantom.dialects` has others.
 
 The patient is fictitious. Identifiers come from the scan's name and seed, so the same scan gives the same bytes.
 """
 
+import copy
 import hashlib
 import shutil
 from collections.abc import Callable
@@ -39,14 +40,25 @@ def _time(moment: datetime) -> str:
     return moment.strftime("%H%M%S.%f")
 
 
-def _code(value: str, scheme: str, meaning: str) -> Dataset:
+def code_item(value: str, scheme: str, meaning: str) -> Dataset:
+    """An item of a code sequence."""
     item = Dataset()
     item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, meaning
     return item
 
 
-def _common(scan: PhantomScan, start: datetime, kind: str, number: int) -> Dataset:
-    """What CT and PET share: patient, study, series, frame of reference, equipment."""
+Finish = Callable[[Dataset, int, int], str]
+"""Last changes to a slice before it is written, given its number from the head and how many there are; gives the file's
+name."""
+
+
+def plain_name(dataset: Dataset, number: int, count: int) -> str:
+    """Name of a slice's file: its modality and number from the head."""
+    return f"{dataset.Modality}{number + 1:04d}.dcm"
+
+
+def common(scan: PhantomScan, start: datetime, kind: str, number: int) -> Dataset:
+    """What all series share: patient, study, series, frame of reference, equipment."""
     person, name = scan.spec.person, scan.spec.name
     key = (name, scan.seed)
     d = Dataset()
@@ -85,13 +97,14 @@ def _common(scan: PhantomScan, start: datetime, kind: str, number: int) -> Datas
     return d
 
 
-def _write_slices(
+def write_slices(
     folder: Path,
     template: Dataset,
     volume: Volume,
     sop_class: str,
     key: tuple[object, ...],
     pixels: Callable[[int, NDArray[Any]], tuple[NDArray[Any], dict[str, object]]],
+    finish: Finish = plain_name,
 ) -> None:
     """One file a slice, numbered from the head down, as a scanner that moves from head to feet does."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -120,13 +133,16 @@ def _write_slices(
         meta.TransferSyntaxUID = ExplicitVRLittleEndian
         meta.ImplementationClassUID = uid("calciflow phantom")
         meta.ImplementationVersionName = "CALCIFLOW"
-        template.file_meta = meta
-        template.save_as(folder / f"{template.Modality}{number + 1:04d}.dcm", enforce_file_format=True)
+        # The next slice starts from the template again, whatever is changed in this one.
+        one = copy.deepcopy(template)
+        one.file_meta = meta
+        one.save_as(folder / finish(one, number, count), enforce_file_format=True)
 
 
-def _write_ct(scan: PhantomScan, folder: Path, start: datetime) -> None:
+def write_ct(scan: PhantomScan, folder: Path, start: datetime, finish: Finish) -> None:
+    """Write a scan's CT, one file a slice."""
     spec = scan.spec.ct
-    d = _common(scan, start, "CT", 2)
+    d = common(scan, start, "CT", 2)
     d.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL", "CT_SOM5 SPI"]
     d.SeriesDescription = "CT WB  3.0  B31f"
     d.ScanOptions = "SPIRAL CT"
@@ -147,13 +163,14 @@ def _write_ct(scan: PhantomScan, folder: Path, start: datetime) -> None:
     def pixels(_: int, plane: NDArray[Any]) -> tuple[NDArray[Any], dict[str, object]]:
         return (plane.astype(np.int32) + 1024).astype("<u2"), {}
 
-    _write_slices(folder, d, scan.ct, CT_STORAGE, (scan.spec.name, scan.seed, "CT"), pixels)
+    write_slices(folder, d, scan.ct, CT_STORAGE, (scan.spec.name, scan.seed, "CT"), pixels, finish)
 
 
-def _write_pet(scan: PhantomScan, folder: Path, start: datetime) -> None:
+def write_pet(scan: PhantomScan, folder: Path, start: datetime, finish: Finish) -> None:
+    """Write a scan's PET, one file a slice, with a slope of its own on each."""
     spec = scan.spec.pet
     rate = np.log(2) / HALF_LIFE_S
-    d = _common(scan, start, "PT", 4)
+    d = common(scan, start, "PT", 4)
     d.ImageType = ["ORIGINAL", "PRIMARY"]
     d.SeriesDescription = "PET NaF WB (AC)"
     d.SliceThickness = f"{spec.slice_mm:.6g}"
@@ -184,9 +201,9 @@ def _write_pet(scan: PhantomScan, folder: Path, start: datetime) -> None:
     drug.RadionuclideTotalDose = f"{spec.dose_mbq * 1e6:.0f}"
     drug.RadionuclideHalfLife = f"{HALF_LIFE_S}"
     drug.RadionuclidePositronFraction = "0.967"
-    drug.RadionuclideCodeSequence = DicomSequence([_code("C-111A1", "SRT", "^18^Fluorine")])
+    drug.RadionuclideCodeSequence = DicomSequence([code_item("C-111A1", "SRT", "^18^Fluorine")])
     # CID 4021: Sodium fluoride F^18^
-    drug.RadiopharmaceuticalCodeSequence = DicomSequence([_code("C-B1032", "SRT", "Sodium fluoride F^18^")])
+    drug.RadiopharmaceuticalCodeSequence = DicomSequence([code_item("C-B1032", "SRT", "Sodium fluoride F^18^")])
     d.RadiopharmaceuticalInformationSequence = DicomSequence([drug])
 
     count, spacing = scan.pet_suv.array.shape[0], scan.pet_suv.spacing[0]
@@ -217,21 +234,26 @@ def _write_pet(scan: PhantomScan, folder: Path, start: datetime) -> None:
             "LargestImagePixelValue": int(stored.max()),
         }
 
-    _write_slices(folder, d, scan.pet_suv, PET_STORAGE, (scan.spec.name, scan.seed, "PT"), pixels)
+    write_slices(folder, d, scan.pet_suv, PET_STORAGE, (scan.spec.name, scan.seed, "PT"), pixels, finish)
 
 
-def write_dicom(scan: PhantomScan, folder: str | Path) -> None:
+def start_of(scan: PhantomScan) -> datetime:
+    """Start of a scan's PET: days and times of day differ between scans, and never depend on the clock."""
+    return _EPOCH + timedelta(
+        days=scan.seed % 600, minutes=(scan.seed * 37) % 240, milliseconds=(scan.seed * 271) % 1000
+    )
+
+
+def write_dicom(scan: PhantomScan, folder: str | Path, finish: Finish = plain_name) -> None:
     """Write CT and PET into ``folder/CT`` and ``folder/PT``, one file a slice; what was there is replaced.
 
     PET values are Bq/ml, decay-corrected to the start of the scan, with a slope of its own on each slice. A reader that
     follows DICOM gets SUVbw equal to ``scan.pet_suv`` within half a stored step (1/65534 of a slice's maximum).
+    ``finish`` makes the last changes to each slice.
     """
     folder = Path(folder)
     for name in ("CT", "PT"):
         shutil.rmtree(folder / name, ignore_errors=True)
-    # Days and times of day differ between scans, and never depend on the clock.
-    start = _EPOCH + timedelta(
-        days=scan.seed % 600, minutes=(scan.seed * 37) % 240, milliseconds=(scan.seed * 271) % 1000
-    )
-    _write_ct(scan, folder / "CT", start - timedelta(seconds=_CT_LEAD_S))
-    _write_pet(scan, folder / "PT", start)
+    start = start_of(scan)
+    write_ct(scan, folder / "CT", start - timedelta(seconds=_CT_LEAD_S), finish)
+    write_pet(scan, folder / "PT", start, finish)

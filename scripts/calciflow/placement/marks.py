@@ -18,6 +18,10 @@ ENTHESIS_MM = 1.5
 ENTHESIS_ML = 1.0
 BREACH_MM = 0.5
 
+PRESSURE_REGIONS = ("elbow", "pelvis", "knee", "foot")
+PRESSURE_MM = 15.0
+"""Bone that near under a superficial deposit presses it against what the body rests on; ours."""
+
 DIFFUSE_ML = 20.0
 """Uptake in muscle that large is diffuse rather than focal; ours."""
 
@@ -50,6 +54,8 @@ def marks(placed: Sequence[Placed], anatomy: Mapping[str, Any]) -> None:
             if _at_enthesis(row):
                 row["structure"] = "enthesis?"
                 found.append("enthesis?")
+            if at_pressure_point(row):
+                found.append("pressure point?")
             if fluid_level(lesion):
                 found.append("fluid-calcium level")
         elif _diffuse(row):
@@ -73,6 +79,15 @@ def _at_enthesis(row: Mapping[str, Any]) -> bool:
         and row.get("compartment") in ("periarticular", "muscle")
         and _number(row, "distance_to_bone_mm") <= ENTHESIS_MM
         and _number(row, "ct_volume_ml") <= ENTHESIS_ML
+    )
+
+
+def at_pressure_point(row: Mapping[str, Any]) -> bool:
+    """Whether a superficial lesion lies over bone where the body leans on it: elbow, buttock, knee, heel."""
+    return (
+        row.get("region") in PRESSURE_REGIONS
+        and row.get("compartment") in ("skin", "subcutaneous")
+        and _number(row, "distance_to_bone_mm") <= PRESSURE_MM
     )
 
 
