@@ -253,7 +253,7 @@ def audit_study(
     identifiers
         The private lists that ``index`` wrote.
     told
-        Output: how much was searched. Written only if nothing was found; None: not written.
+        Output: whose identifiers were looked for. Written only if nothing was found; None: not written.
     private
         What was found, with the identifiers themselves: beside the results, not in them.
     labels, ignore
@@ -281,5 +281,6 @@ def audit_study(
             + f"{more}\nDo not pass the results on. {private} says which words; what is none of anybody's "
             "(a word of everyday language) goes into `audit.ignore` of the config; else report it as a bug."
         )
-    if told is not None:
-        write_json(told, {"files_searched": count, "scans": len(identifiers), "identifiers_found": 0})
+    print(f"{count} files searched for the identifiers of {len(identifiers)} scans: none found")
+    if told is not None:  # without the number of files: logs of earlier runs would change it
+        write_json(told, {"scans": len(identifiers), "identifiers_found": 0})
