@@ -25,6 +25,8 @@ include: "rules/review.smk"
 include: "rules/scores.smk"
 include: "rules/qc.smk"
 include: "rules/cohort.smk"
+include: "rules/change.smk"
+include: "rules/course.smk"
 include: "rules/sweep_common.smk"
 include: "rules/sweep.smk"
 include: "rules/report.smk"
@@ -34,6 +36,9 @@ include: "rules/audit.smk"
 # A run that fails has no audit at its end; its logs and results are looked through all the same.
 onerror:
     audit_what_is_there()
+
+
+save_memory(FINGERPRINTS)
 
 
 # Small enough for a login node: a queue would cost more.

@@ -12,7 +12,7 @@ from snakemake.exceptions import WorkflowError
 
 from calciflow.config_file import read_config
 from calciflow.errors import StudyError
-from calciflow.fingerprint import fingerprint
+from calciflow.fingerprint import fingerprint, load_memory, save_memory
 from calciflow.forms import load_form
 from calciflow.forms_path import find_form
 from calciflow.maps.masks import files_of
@@ -77,6 +77,10 @@ wildcard_constraints:
     modality="ct|pet",
     run="(lesions|compartments|scores)\\.[a-z0-9_]+=[A-Za-z0-9.,%+_-]+",
     task="total|tissuetypes|appendicularbones",
+
+
+FINGERPRINTS = Path(".calciflow") / "fingerprints.json"
+load_memory(FINGERPRINTS)
 
 
 def code(shim):

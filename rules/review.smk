@@ -16,7 +16,7 @@ rule review:
     resources:
         # With a reader's edits, it holds the images that `lesions` holds.
         mem_mb=memory("lesions"),
-        runtime=minutes("review"),
+        runtime=minutes("lesions"),
     params:
         code=code("review.py"),
         scan=identity,

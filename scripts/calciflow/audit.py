@@ -223,7 +223,8 @@ def find_leaks(study: Path, folders: Sequence[str], search: Search) -> tuple[lis
             name = path.relative_to(study).as_posix()
             found = search.found(name)
             if path.is_file():
-                count += 1
+                # What a killed job left half-written is searched too, but is no file of the results.
+                count += not path.name.startswith(".partial-")
                 found |= search.found(text_of(path))
             leaks |= {Leak(name, *note) for note in found}
     return sorted(leaks, key=lambda leak: (leak.file, leak.what, leak.scan, leak.value)), count
@@ -252,7 +253,7 @@ def audit_study(
     identifiers
         The private lists that ``index`` wrote.
     told
-        Output: how much was searched. Written only if nothing was found; None: not written.
+        Output: whose identifiers were looked for. Written only if nothing was found; None: not written.
     private
         What was found, with the identifiers themselves: beside the results, not in them.
     labels, ignore
@@ -280,5 +281,6 @@ def audit_study(
             + f"{more}\nDo not pass the results on. {private} says which words; what is none of anybody's "
             "(a word of everyday language) goes into `audit.ignore` of the config; else report it as a bug."
         )
-    if told is not None:
-        write_json(told, {"files_searched": count, "scans": len(identifiers), "identifiers_found": 0})
+    print(f"{count} files searched for the identifiers of {len(identifiers)} scans: none found")
+    if told is not None:  # without the number of files: logs of earlier runs would change it
+        write_json(told, {"scans": len(identifiers), "identifiers_found": 0})

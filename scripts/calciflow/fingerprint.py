@@ -10,13 +10,19 @@ has none.
 import ast
 import hashlib
 import importlib.metadata
+import json
+import os
 import platform
 import sys
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 PACKAGE = "calciflow"
 DECLARATION = "DATA_FILES"
+VERSION = 1
+"""Of what is remembered of a source file."""
 
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:
@@ -82,10 +88,44 @@ def module_files(name: str, scripts: Path) -> list[Path]:
 
 @cache
 def _read(path: Path) -> tuple[str, frozenset[str], tuple[str, ...]]:
-    """Normalised code, imported names and declared data files of one source file."""
-    tree = ast.parse(path.read_bytes(), filename=str(path))
-    names = frozenset(_imports(tree))
-    return ast.dump(_without_docstrings(tree)), names, _declared(tree)
+    """Digest of the normalised code, imported names and declared data files of one source file."""
+    content = path.read_bytes()
+    # By content, not by time: a file that is put back with an older time is another one all the same.
+    key = hashlib.sha256(f"{VERSION} {sys.version}\n".encode() + content).hexdigest()
+    if key not in _known:
+        tree = ast.parse(content, filename=str(path))
+        names, data = sorted(_imports(tree)), list(_declared(tree))
+        code = ast.dump(_without_docstrings(tree))
+        _known[key] = [hashlib.sha256(code.encode()).hexdigest(), names, data]
+        _fresh.add(key)
+    _used.add(key)
+    digest, names, data = _known[key]
+    return digest, frozenset(names), tuple(data)
+
+
+_known: dict[str, list[Any]] = {}
+_fresh: set[str] = set()
+_used: set[str] = set()
+
+
+def load_memory(path: Path) -> None:
+    """Read what earlier processes found out about source files, by their content.
+
+    Each job starts Snakemake anew, and parsing the library would take half of that start.
+    """
+    with suppress(OSError, ValueError, TypeError):
+        _known.update(json.loads(path.read_text(encoding="utf-8")))
+
+
+def save_memory(path: Path) -> None:
+    """Leave what was found out to later processes; a folder that cannot be written is no harm."""
+    if _fresh:
+        with suppress(OSError):
+            partial = path.with_name(f".{path.name}-{os.getpid()}")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_text(json.dumps({key: _known[key] for key in sorted(_used)}), encoding="utf-8")
+            partial.replace(path)
+            _fresh.clear()
 
 
 @cache

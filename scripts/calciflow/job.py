@@ -73,6 +73,9 @@ def _kind(error: BaseException) -> str:
     """Name of an error; its message too where this library wrote it, without identity."""
     if isinstance(error, Refusal | StudyError | ScanError | ImportError):
         return f"{type(error).__name__}: {error}"
+    if isinstance(error, OSError) and error.errno:
+        # The system's own words, such as "No space left on device"; never the path.
+        return f"{type(error).__name__}: {os.strerror(error.errno)}"
     return type(error).__name__
 
 

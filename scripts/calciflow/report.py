@@ -21,6 +21,7 @@ from calciflow.pages.cohort_views import (
     prefix_of,
     split_flagged,
 )
+from calciflow.pages.course_views import CourseView, course_view
 from calciflow.pages.drawing import data_uri
 from calciflow.pages.methods import shown_parameters, versions, write_methods
 from calciflow.pages.palette import MODALITY_WORDS
@@ -36,6 +37,7 @@ DATA_FILES: tuple[str, ...] = (
     "scripts/calciflow/templates/report.html",
     "scripts/calciflow/templates/charts.html",
     "scripts/calciflow/templates/sweep.html",
+    "scripts/calciflow/templates/course.html",
 )
 
 SWEPT = ("parameter", "value", "own", "kind", "analysis", "outcome", "group_a", "group_b")
@@ -112,6 +114,15 @@ def all_edits(records: Sequence[str]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
+def changed(changes: str | None, course: str | None, parameters: Mapping[str, Any]) -> CourseView | None:
+    """The section on change over time; None where nobody was scanned twice."""
+    if changes is None or course is None:
+        return None
+    texts = ("session_before", "session_after", "status", "size", "activity", "flags", "note")
+    tables = [read_table(path, text_columns=texts) for path in (changes, course)]
+    return course_view(tables[0], tables[1], dict(parameters.get("change") or {}))
+
+
 def of_session(frame: pd.DataFrame, participants: pd.DataFrame) -> pd.DataFrame:
     """Keep the rows of the session that speaks for each person, as the cohort's statistics do."""
     if "session_id" not in participants or frame.empty:
@@ -143,6 +154,9 @@ def write_report(
     reviews: str | Sequence[str] = (),
     stray_edits: Sequence[str] = (),
     sweep: str | Sequence[str] = (),
+    changes: str | None = None,
+    course: str | None = None,
+    follow_ups: str | Sequence[str] = (),
 ) -> None:
     """Write the cohort's report.
 
@@ -168,6 +182,8 @@ def write_report(
         Readers' edits of the analysed scans, and the JSON files with what could not be applied.
     sweep
         The table of the sweep, if the config asks for one.
+    changes, course, follow_ups
+        Tables of changes over time, and the JSON files of the follow-ups.
     stray_edits
         Files in the folder of edits that belong to no scan.
     """
@@ -191,6 +207,7 @@ def write_report(
         "registration": as_list(registrations),
         "findings": as_list(findings),
         "review": as_list(reviews),
+        "change": as_list(follow_ups),
     }
     primary = tested[tested["analysis"] == "primary"]
     content = render(
@@ -240,6 +257,7 @@ def write_report(
         edits=review_table(all_edits(as_list(records)), one_scan=False),
         stray_edits=list(stray_edits),
         sweep=[view for path in as_list(sweep) for view in swept_parameters(read_table(path, text_columns=SWEPT))],
+        course=changed(changes, course, parameters),
         class_fills=CLASS_FILLS,
         score_shapes=SCORE_SHAPES,
         modality_words=MODALITY_WORDS,

@@ -9,23 +9,26 @@ from collections.abc import Iterable
 FOLLOWERS: dict[str, tuple[str, ...]] = {
     "index": ("screen",),
     "screen": ("cohort",),
-    "convert": ("suv", "tissues"),
+    "convert": ("suv", "tissues", "change"),
     "suv": ("register", "lesions", "qc"),
     "segment": ("tissues",),
-    "tissues": ("register", "lesions", "compartments", "qc"),
+    "tissues": ("register", "lesions", "compartments", "qc", "change"),
     "register": ("lesions",),
-    "lesions": ("compartments", "review"),
+    "lesions": ("compartments", "review", "change"),
     "compartments": ("review",),
-    "review": ("scores", "qc", "cohort"),
+    "review": ("scores", "qc", "cohort", "change"),
     "scores": ("qc", "cohort"),
     "qc": ("report",),
     "cohort": ("report",),
+    "change": ("course",),
+    "course": ("report",),
     "sweep": ("report",),
     "report": ("audit",),
     "dataset": ("audit",),
     "audit": (),
 }
-"""Rules that read what a rule makes, in the order of the way of the data. What `index` finds anew but the same stops at
+"""Rules that read what a rule makes, in the order of the way of the data. `change` and `course` have work only where a
+person has two sessions. What `index` finds anew but the same stops at
 `screen` and the cohort: `convert` and `suv` compare the content."""
 
 OF_SECTION: dict[str, tuple[str, ...]] = {
@@ -37,13 +40,15 @@ OF_SECTION: dict[str, tuple[str, ...]] = {
     "compartments": ("compartments", "review"),
     "scores": ("scores",),
     "cohort": ("cohort",),
+    "change": ("change",),
     "report": ("report",),
     "audit": ("report", "audit"),
 }
 """Rules that use the keys of a section; the report tells every key, so it always follows."""
 
 OF_KEY: dict[str, tuple[str, ...]] = {
-    "participants": ("cohort",),
+    "participants": ("cohort", "course"),
+    "cohort.exclude_flags": ("cohort", "course"),
     "scans": ("report",),
     "clinical_scores": ("cohort",),
     "allow_incomplete": ("report",),
@@ -67,7 +72,7 @@ OF_COLUMN: dict[str, dict[str, tuple[str, ...]]] = {
         "labelmap": ("tissues",),
         "exclude": ("screen", "audit"),
     },
-    "participants": {"group": ("cohort",)},
+    "participants": {"group": ("cohort", "course")},
     "clinical_scores": {"region": ("cohort",), "side": ("cohort",), "score": ("cohort",), "reader": ("cohort",)},
 }
 """Rules that a changed cell runs again; rules of scans for that scan alone. Cells that name the person, the session or

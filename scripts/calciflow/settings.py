@@ -233,6 +233,29 @@ class Scores(Section):
     )
 
 
+class Change(Section):
+    """Two sessions of one person."""
+
+    match_mm: Annotated[float, Field(ge=0)] = setting(
+        8.0,
+        "mm",
+        "Lesions of two sessions are the same if their outlines come that near after registration, and as near as its "
+        "residual where that is worse.",
+    )
+    suv_max_limits: tuple[Positive, Positive] = setting(
+        (0.76, 1.32),
+        "ratio",
+        "Later over earlier SUVmax that repeating the scan alone gives (Lin et al. 2016: bone lesions, SUV > 15, > 1.5 "
+        "cm3: borrowed).",
+    )
+    suv_mean_limits: tuple[Positive, Positive] = setting(
+        (0.88, 1.14), "ratio", "The same of SUVmean (borrowed likewise)."
+    )
+    tlf_limits: tuple[Positive, Positive] = setting(
+        (0.63, 1.71), "ratio", "The same of the total lesion fluoride (borrowed likewise)."
+    )
+
+
 class Cohort(Section):
     """Tables and statistics over all accepted scans."""
 
@@ -307,6 +330,7 @@ class Config(Section):
     lesions: Lesions = Lesions()
     compartments: Compartments = Compartments()
     scores: Scores = Scores()
+    change: Change = Change()
     cohort: Cohort = Cohort()
     report: Report = Report()
     audit: Audit = Audit()

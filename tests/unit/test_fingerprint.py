@@ -138,6 +138,39 @@ def test_the_closure_of_real_shims_holds_their_module(shim, module_name):
     assert "numpy" in libraries
 
 
+def forget():
+    for known in (module._known, module._fresh, module._used):
+        known.clear()
+
+
+def test_what_is_remembered_gives_the_same_and_is_not_parsed_again(tree, tmp_path, monkeypatch):
+    forget()
+    before = taken(tree)
+    memory = tmp_path / "study" / "memory.json"
+    module.save_memory(memory)
+    forget()
+    module.load_memory(memory)
+    monkeypatch.setattr(module.ast, "parse", lambda *_, **__: pytest.fail("parsed again"))
+    assert taken(tree) == before
+    monkeypatch.undo()
+    # By content: an edit shows also where size and time stay as they were.
+    path = tree / "calciflow" / "deep" / "helper.py"
+    times = (path.stat().st_atime_ns, path.stat().st_mtime_ns)
+    edit(path, "130", "131")
+    os.utime(path, ns=times)
+    assert taken(tree) != before
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1, 2]", "3"])
+def test_a_broken_memory_is_no_harm(tree, tmp_path, content):
+    forget()
+    before = taken(tree)
+    (tmp_path / "memory.json").write_text(content)
+    forget()
+    module.load_memory(tmp_path / "memory.json")
+    assert taken(tree) == before
+
+
 NO_STAGE = ("benchmark", "phantom", "implant", "cluster")
 """Packages that no rule of a study runs."""
 OUTSIDE = set(

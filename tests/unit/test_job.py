@@ -88,3 +88,12 @@ def test_a_job_that_reads_the_source_quotes_no_error(tmp_path):
     whole = tmp_path / "private" / "logs" / "x.log"
     assert "Doe^Jane" in whole.read_text()
     assert whole.stat().st_mode & 0o077 == 0
+
+
+def test_a_full_disk_is_named_where_no_message_may_be_quoted(tmp_path):
+    last = "raise OSError(28, 'No space left on device', 'Doe^Jane.dcm')"
+    code = SHIM.format(scripts=str(SCRIPTS), shim=str(SCRIPTS / "suv.py"), last=last)
+    code = code.replace('.log", ', '.log", private=True, shim=')
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "OSError: No space left on device" in done.stderr
+    assert "Doe" not in (tmp_path / "logs" / "x.log").read_text().replace(code, "") + done.stderr

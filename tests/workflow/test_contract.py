@@ -49,6 +49,8 @@ STUDY_FILES = {
     "cohort/scores.tsv",
     "cohort/participants.tsv",
     "cohort/statistics.tsv",
+    "cohort/change.tsv",
+    "cohort/course.tsv",
 }
 FIRST_COLUMNS = {
     "lesions.tsv": "participant_id session_id acquisition lesion_id lesion_uid concordance compartment "
@@ -69,6 +71,8 @@ DOCUMENTED = {
     "people": "cohort/participants.tsv",
     "comparison": "cohort/comparison.tsv",
     "statistics": "cohort/statistics.tsv",
+    "change": "cohort/change.tsv",
+    "course": "cohort/course.tsv",
 }
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import Study, copy_code
+from harness import Study
 
 pytestmark = [pytest.mark.xdist_group("study"), pytest.mark.slow]
 CHAIN = ("index", "convert-ct", "suv", "tissues", "register", "lesions", "compartments", "review", "scores", "qc")
@@ -60,7 +60,8 @@ def fresh(base, tmp_path):
 
 
 def test_every_job_killed_with_half_a_file(base, fresh, tmp_path):
-    code = copy_code(tmp_path / "code")
+    code = tmp_path / "code"
+    shutil.copytree(base.code, code, copy_function=shutil.copy2)
     path = code / "scripts" / "calciflow" / "files.py"
     path.write_text(path.read_text() + KILL_ONCE)
     study = Study(fresh.folder, code)
@@ -75,19 +76,20 @@ def test_every_job_killed_with_half_a_file(base, fresh, tmp_path):
 
 def test_snakemake_killed_in_every_stage(base, fresh):
     """Jobs of the killed run live on: the next run does not start beside them."""
-    waited = False
+    waited, printed = False, fresh.folder.parent / "printed.txt"
     environment = {**os.environ, "PYTHONPATH": str(fresh.code / "scripts")}
     command = [sys.executable, "-m", "calciflow.launcher", "run", str(fresh.folder), "--cores", "2"]
     for stage in CHAIN:
         log = fresh.folder / "logs" / "sub-01" / "ses-01" / f"sub-01_ses-01_{stage}.log"
         while not log.exists():
-            with subprocess.Popen(
-                command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-            ) as run:
-                while run.poll() is None and not log.exists():
-                    time.sleep(0.02)
-                kill_snakemake(run)
-                waited |= "processes still work there" in run.stdout.read()
+            # Into a file: a pipe would be held open by the jobs that live on.
+            with printed.open("w") as out:
+                run = subprocess.Popen(command, env=environment, stdout=out, stderr=subprocess.STDOUT)
+            while run.poll() is None and not log.exists():
+                time.sleep(0.02)
+            kill_snakemake(run)
+            text = printed.read_text()
+            waited |= "processes still work there" in text or "another run is going on" in text
     deadline = time.monotonic() + 60
     while "exit status 0" not in (text := fresh.run(check=False)) and time.monotonic() < deadline:
         time.sleep(0.5)
@@ -97,7 +99,7 @@ def test_snakemake_killed_in_every_stage(base, fresh):
     assert fresh.planned() == {}
 
 
-def kill_snakemake(run: "subprocess.Popen[str]") -> None:
+def kill_snakemake(run: "subprocess.Popen[bytes]") -> None:
     """``kill -9`` of the launcher and of its Snakemake, not of the jobs."""
     if run.poll() is not None:
         return

@@ -23,6 +23,7 @@ STAGE_WORDS = {
     "anatomy": "Anatomy",
     "findings": "Lesions",
     "review": "Review",
+    "change": "Change",
 }
 
 WELL_IMAGED = 0.95
