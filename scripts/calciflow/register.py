@@ -9,6 +9,7 @@ with the distance.
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -362,6 +363,8 @@ def register_scan(
     if field is not None:
         with whole_file(field) as partial:
             sitk.WriteImage(field_image(result.mapping), str(partial), useCompression=True)
+    else:  # the field of an earlier run in mode `limbs` does not belong to this transform
+        Path(xfm).with_suffix(".nii.gz").unlink(missing_ok=True)
     write_json(xfm_json, facts(result, mode, tolerance_mm))
     print(f"rigid correction {result.gate.verdict}: {result.gate.reason}; proposed {result.proposed}")
     for name, limb in result.limbs.items():

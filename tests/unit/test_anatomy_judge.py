@@ -57,3 +57,12 @@ def test_the_axis_of_a_digit_speaks_for_bone():
 
 def test_no_bone_lies_in_the_cavities():
     assert probability(PIECE, Place("abdomen", in_cavity=True)) == 0.0
+
+
+@pytest.mark.parametrize("by_cavity", [False, True])
+def test_the_pelvis_has_no_free_bone_beside_the_coccyx(by_cavity):
+    """A streak of 2.1 ml in a muscle, 22 mm from the midline, was once taken for bone."""
+    place = Place("pelvis", by_cavity=by_cavity, aside_mm=22.0)
+    for seen in (0.2, 0.6, 1.0):
+        streak = replace(FREE, around=Surroundings(0.0, seen, 55.0, 0.5))
+        assert probability(streak, place) < 0.5

@@ -405,7 +405,9 @@ def run(folder, mode):
 def test_the_stage_writes_what_others_read(body, tmp_path):
     true = motion(np.array([4.0, -3, 3]), (1, 1, -1))
     write_scan(body, body.pet(true), tmp_path)
+    (tmp_path / "x.nii.gz").write_bytes(b"the field of an earlier run in mode limbs")
     run(tmp_path, "rigid")
+    assert not (tmp_path / "x.nii.gz").exists()
     mapping = load_mapping(tmp_path / "x.tfm")
     points = np.array([[0.0, 0, 0], [80, -40, 300], [-90, 10, -200]])
     np.testing.assert_allclose(mapping.ct_to_pet(points), points @ true[:3, :3].T + true[:3, 3], atol=1.0)

@@ -186,8 +186,10 @@ def weights_of(candidate: Candidate, place: Place | None) -> dict[str, float]:
     if place is None:
         return BUILD if candidate.tied else PLACE["free"]
     if place.region in TRUNK or (place.region in ARM_ROOT and place.aside_mm < ARM_ASIDE_MM):
-        ribs = place.by_cavity and place.region != "pelvis"  # none reach the pelvis, whose bones are large ones
-        far = place.aside_mm > FREE_ASIDE_MM and not ribs and place.region not in ("head", "neck", "")
+        if place.region == "pelvis":  # no ribs there, and no bone apart from others but the coccyx
+            far = place.aside_mm > MIDLINE_MM
+        else:
+            far = place.aside_mm > FREE_ASIDE_MM and not place.by_cavity and place.region not in ("head", "neck", "")
         return PLACE["tied" if candidate.tied else "free" if far else "free_trunk"]
     return PLACE["tied" if candidate.tied else "free"]
 
