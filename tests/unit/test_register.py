@@ -18,7 +18,7 @@ from calciflow.register import align, register_scan, residual_table
 from calciflow.registration.limbs import correct_limbs
 from calciflow.registration.outline import outline_of
 from calciflow.registration.rigid import search
-from calciflow.registration.scene import pet_coverage, prepare, sample
+from calciflow.registration.scene import coarse, pet_coverage, sample, with_pet
 from calciflow.registration.skeleton import LocalShift, compare, skeleton_of
 from calciflow.tissues import segment
 
@@ -32,6 +32,10 @@ def tube(points, start, end, radius):
     along = np.clip((points - start) @ (end - start) / ((end - start) @ (end - start)), 0, 1)
     away = points - start - along[..., None] * (end - start)
     return (away**2).sum(-1) <= radius**2
+
+
+def prepare(ct, tissues, regions, suv, block_mm):
+    return with_pet(coarse(ct, tissues, regions, block_mm), suv)
 
 
 class Body:

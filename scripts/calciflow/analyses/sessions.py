@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -101,9 +101,3 @@ def session_of(sessions: Sequence[str], rule: str) -> str | None:
     if not known:
         return None
     return known[0] if rule == "first" else known[-1]
-
-
-def as_number(value: Any) -> float:
-    """A cell as a number; NaN for what is missing or no number."""
-    number = pd.to_numeric(value, errors="coerce")
-    return float(number) if number is not None else float("nan")

@@ -10,9 +10,6 @@ from calciflow.anatomy.grid import Grid, Mask, closed, dilate, distance, opened
 DENSE_HU = 150.0
 """Candidates for bone: above contrasted vessels of a venous phase, below most cancellous bone's shell."""
 
-SEED_HU = 250.0
-"""A piece of bone has cortex: some block of it is above this, also after partial volume in 2 mm blocks."""
-
 MARROW_CLOSING_MM = 2.0
 """Gaps of the cortex that are shut before marrow is filled (nutrient canals, thin cortex lost to partial volume)."""
 

@@ -130,23 +130,6 @@ def _join(labels: Labels, count: int) -> tuple[Labels, int]:
     return rank[labels], int(rank.max())
 
 
-def faces_into(labels: Labels, count: int, target: Mask, grid: Grid) -> tuple[Floats, Floats]:
-    """Measure each object's surface in mm2, and the part of it that looks into ``target``."""
-    z, y, x = grid.spacing
-    areas = (y * x, z * x, z * y)
-    total, into = np.zeros(count + 1), np.zeros(count + 1)
-    for axis in range(3):
-        low = tuple(slice(None, -1) if a == axis else slice(None) for a in range(3))
-        high = tuple(slice(1, None) if a == axis else slice(None) for a in range(3))
-        for inner, outer in ((low, high), (high, low)):
-            a = labels[inner]
-            face = (a > 0) & (a != labels[outer])
-            a = a[face]
-            total += areas[axis] * np.bincount(a, minlength=count + 1)
-            into += areas[axis] * np.bincount(a[target[outer][face]], minlength=count + 1)
-    return total, into
-
-
 @dataclass(frozen=True)
 class Shape:
     """What one dense object looks like.

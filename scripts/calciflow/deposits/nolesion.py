@@ -55,7 +55,6 @@ DENSE_STEP_MM = 1.25
 TEETH_HU = 1500.0
 SHELL_MM = 3.0
 MOSTLY = 0.5
-ORGAN_LABELS = (TISSUES["viscera"], TISSUES["lung"])
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from calciflow.anatomy.midline import off_midline
 from calciflow.images import Volume
 from calciflow.labels import TISSUES, region_of
 
@@ -42,7 +43,7 @@ def at_sternum(centre: NDArray[np.float64], tissues: NDArray[np.uint8], ct: Volu
     midline
         ``point_mm`` and ``normal`` of the midsagittal plane, from the anatomy; without them nothing is told.
     """
-    if _off_midline(centre, midline) > STERNUM_HALF_WIDTH_MM:
+    if off_midline(centre, midline) > STERNUM_HALF_WIDTH_MM:
         return False
     z, y, x = np.clip(np.rint(ct.index(centre[None])[0]), 0, np.array(tissues.shape) - 1).astype(int)
     lung = np.argwhere(tissues[z] == TISSUES["lung"])
@@ -53,14 +54,6 @@ def at_sternum(centre: NDArray[np.float64], tissues: NDArray[np.uint8], ct: Volu
         return False
     ring = tissues[z, max(y - 4, 0) : y + 5, max(x - 4, 0) : x + 5]
     return bool((ring == TISSUES["subcutaneous_fat"]).mean() < 0.5)
-
-
-def _off_midline(centre: NDArray[np.float64], midline: Mapping[str, Any]) -> float:
-    """Distance from the body's plane of symmetry, mm; infinite without one."""
-    if not midline.get("point_mm") or not midline.get("normal"):
-        return float("inf")
-    normal = np.asarray(midline["normal"], float)
-    return abs(float((centre - np.asarray(midline["point_mm"], float)) @ normal))
 
 
 def at_spine(
@@ -83,7 +76,7 @@ def at_spine(
     midline
         ``point_mm`` and ``normal`` of the midsagittal plane, from the anatomy; without them nothing is told.
     """
-    if _off_midline(centre, midline) > SPINOUS_HALF_WIDTH_MM:
+    if off_midline(centre, midline) > SPINOUS_HALF_WIDTH_MM:
         return False
     z, y, x = np.clip(np.rint(ct.index(centre[None])[0]), 0, np.array(tissues.shape) - 1).astype(int)
     label = int(regions[z, y, x])

@@ -17,7 +17,6 @@ from calciflow.measure.boxes import Box, Spacing, box_of, grow
 from calciflow.measure.density import FWHM_PER_SIGMA
 from calciflow.measure.spill import Spill, predict_spill
 
-SHARES = ("body", "bone", "organs", "muscle", "fat", "other")
 FINE_MM = 2.05
 SAMPLED_MM = 6.0
 BODY_MARGIN_MM = 15.0

@@ -24,9 +24,6 @@ VOLUME_ERRORS = {"thin": 0.09, "thick": 0.15, "small": 0.26}
 MISSED_ML = 0.05
 """Smaller ones are found less surely, so that one is new, or gone, is no more than likely; ours."""
 
-SIZES = ("grown", "shrunk", "within limits", "calcified", "calcium gone")
-ACTIVITIES = ("more active", "less active", "within limits", "became active", "no longer active", "inactive", "open")
-
 
 @dataclass(frozen=True)
 class Limits:

@@ -179,11 +179,7 @@ class Implanter(Placer):
             self.canvas.fascia = used
 
     def _in_view(self, world: NDArray[np.float64], margin: float) -> NDArray[np.bool_]:
-        inside = super()._in_view(world, margin)
-        g = self.pet_grid
-        low = np.array(g.origin) + _PET_EDGE_MM
-        high = np.array(g.origin) + (np.array(g.shape)[::-1] - 1) * np.array(g.spacing)[::-1] - _PET_EDGE_MM
-        return inside & ((world > low) & (world < high)).all(axis=1)
+        return super()._in_view(world, margin) & self.pet_grid.holds(world, _PET_EDGE_MM)
 
     def _average(self, spec: DepositSpec, cover: Array, box: Box, n: Sequence[int]) -> Array:
         calcium = spec.hu * self.calcium if spec.concordance.startswith("CT+") else None

@@ -222,10 +222,7 @@ class Placer:
         return index[:, ::-1] * np.array(g.spacing)[::-1] + np.array(g.origin)
 
     def _in_view(self, world: NDArray[np.float64], margin: float) -> NDArray[np.bool_]:
-        g = self.canvas.grid
-        low = np.array(g.origin) + margin
-        high = np.array(g.origin) + (np.array(g.shape)[::-1] - 1) * np.array(g.spacing)[::-1] - margin
-        return ((world > low) & (world < high)).all(axis=1)
+        return self.canvas.grid.holds(world, margin)
 
     def _paint(
         self,

@@ -77,6 +77,12 @@ class Grid:
             parts.append(slice(start, stop))
         return parts[0], parts[1], parts[2]
 
+    def holds(self, world: NDArray[np.float64], margin_mm: float) -> NDArray[np.bool_]:
+        """Which RAS points (n, 3) lie that far within the outermost voxel centres."""
+        low = np.array(self.origin) + margin_mm
+        high = np.array(self.origin) + (np.array(self.shape)[::-1] - 1) * np.array(self.spacing)[::-1] - margin_mm
+        return ((world > low) & (world < high)).all(axis=1)
+
 
 @dataclass(frozen=True)
 class Frame:

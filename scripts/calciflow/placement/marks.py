@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from calciflow.anatomy.midline import mirrored
 from calciflow.images import Volume
 from calciflow.placement.compartment import Surroundings
 
@@ -110,12 +111,9 @@ def _mirrored(placed: Sequence[Placed], midline: Mapping[str, Any] | None) -> No
         and lesion.row.get("compartment") == "muscle"
         and _number(lesion.row, "pet_volume_ml") >= MIRROR_ML
     ]
-    normal = np.array(midline["normal"], float)
-    normal /= max(float(np.linalg.norm(normal)), 1e-9)
-    point = np.array(midline["point_mm"], float)
     for row in muscle:
         centre = np.array([row["x_mm"], row["y_mm"], row["z_mm"]], float)
-        image = centre - 2.0 * float((centre - point) @ normal) * normal
+        image = mirrored(centre, midline)
         # Beside the middle plane a lesion's neighbour would pass for its mirror image.
         if np.linalg.norm(image - centre) < MIRROR_MM:
             continue

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from calciflow.anatomy.midline import off_midline
 from calciflow.labels import AXIAL_REGIONS, region_of
 
 
@@ -29,11 +30,6 @@ def place(
     if not len(known):
         return None, None
     region, side = region_of(int(np.bincount(known).argmax()))
-    if region in AXIAL_REGIONS and midline:
-        normal = np.array(midline["normal"], float)
-        apart = float((centre_mm - np.array(midline["point_mm"], float)) @ normal) / max(
-            float(np.linalg.norm(normal)), 1e-9
-        )
-        if abs(apart) <= midline_mm:
-            side = "midline"
+    if region in AXIAL_REGIONS and off_midline(centre_mm, midline) <= midline_mm:
+        side = "midline"
     return region, side

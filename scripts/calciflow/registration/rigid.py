@@ -9,7 +9,8 @@ from calciflow.anatomy.grid import dilate
 from calciflow.images import Volume
 from calciflow.labels import REGION_LABELS
 from calciflow.mapping import to_matrix, to_transform
-from calciflow.registration.scene import FWHM_TO_SIGMA, Scene, indices
+from calciflow.registration.descent import Descent
+from calciflow.registration.scene import FWHM_TO_SIGMA, Scene, box_around
 
 # Arms, hands, head and feet move on their own between CT and PET; the rest of the body decides.
 FIRM_REGIONS = ("chest", "abdomen", "pelvis", "shoulder", "thigh")
@@ -23,12 +24,11 @@ _HOT_QUANTILE = 0.995
 _BINS = 32
 _MOVING_MM, _SMOOTH_MM, _MARGIN_MM = 5.5, 5.0, 60.0
 """The PET is smoothed by 5 mm (FWHM) and sampled every 5.5 mm, to 60 mm past the mask: motion stays within that."""
-_LEVELS_MM, _SIGMAS_MM = (18.0, 9.0), (6.0, 3.0)
+_DESCENT = Descent(
+    levels_mm=(18.0, 9.0), sigmas_mm=(6.0, 3.0), first_step_mm=2.0, last_step_mm=0.02, iterations=60, flat=1e-8
+)
 """Distance of the CT blocks that are compared, and smoothing, at the two resolutions. A body has over 50,000 blocks of
 9 mm, which fix six numbers to 0.1 mm; finer ones cost time and change nothing."""
-_FIRST_STEP_MM, _LAST_STEP_MM, _ITERATIONS = 2.0, 0.02, 60
-_ANGLE_DIGITS, _SHIFT_DIGITS = 6, 4
-"""Rounding of the result, rad and mm: far below what can be seen, far above the noise of another summing order."""
 
 
 def firm_mask(scene: Scene) -> NDArray[np.bool_]:
@@ -43,14 +43,8 @@ def firm_mask(scene: Scene) -> NDArray[np.bool_]:
 
 def _moving(scene: Scene, mask: NDArray[np.bool_], top: float) -> Volume:
     """The PET around the body, its range compressed, smoothed and thinned to ``_MOVING_MM``."""
-    places = indices(scene.pet, scene.points(mask)).T
     steps = np.array([max(1.0, _MOVING_MM / step) for step in scene.pet.spacing])
-    margin = _MARGIN_MM / np.array(scene.pet.spacing)
-    last = np.array(scene.pet.array.shape) - 1.0
-    low = np.clip(np.floor(places.min(axis=0) - margin), 0, last)
-    high = np.clip(np.ceil(places.max(axis=0) + margin), low, last)
-    box = tuple(slice(int(a), int(b) + 1) for a, b in zip(low, high, strict=True))
-    part = scene.pet.crop((box[0], box[1], box[2]))
+    part = scene.pet.crop(box_around(scene.pet, scene.points(mask), _MARGIN_MM))
     # The square root evens out the step from air to body (0.3) and from muscle to bone (5).
     rooted = np.sqrt(np.clip(part.array, 0, top)).astype(np.float32)
     sigma = [_SMOOTH_MM * FWHM_TO_SIGMA / step for step in part.spacing]
@@ -87,31 +81,9 @@ def search(scene: Scene) -> NDArray[np.float64] | None:
     start.SetCenter([float(value) for value in centre])
 
     method = sitk.ImageRegistrationMethod()
-    method.SetNumberOfWorkUnits(1)
     method.SetMetricAsMattesMutualInformation(_BINS)
-    method.SetMetricSamplingStrategy(method.NONE)
-    method.SetMetricFixedMask(Volume(mask, scene.affine).to_sitk())
-    method.SetInterpolator(sitk.sitkLinear)
-    block = float(np.cbrt(np.prod(scene.spacing)))
-    method.SetShrinkFactorsPerLevel([max(1, round(level / block)) for level in _LEVELS_MM])
-    method.SetSmoothingSigmasPerLevel(list(_SIGMAS_MM))
-    method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()
-    method.SetOptimizerAsRegularStepGradientDescent(
-        learningRate=_FIRST_STEP_MM,
-        minStep=_LAST_STEP_MM,
-        numberOfIterations=_ITERATIONS,
-        gradientMagnitudeTolerance=1e-8,
-    )
-    method.SetOptimizerScalesFromPhysicalShift()
-    method.SetInitialTransform(start, inPlace=True)
-    try:
-        method.Execute(fixed, moving)
-    except RuntimeError as error:  # ITK: too few samples map inside the moving image
-        print(f"rigid search stopped: {str(error).splitlines()[-1][:200]}")
+    if not _DESCENT.run(method, (fixed, moving), mask, scene.affine, start):
         return None
-    angles = [round(value, _ANGLE_DIGITS) for value in start.GetParameters()[:3]]
-    shifts = [round(value, _SHIFT_DIGITS) for value in start.GetParameters()[3:]]
-    start.SetParameters([*angles, *shifts])
     return to_matrix(to_transform(to_matrix(start)))
 
 

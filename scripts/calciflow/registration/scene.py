@@ -128,30 +128,28 @@ def coarse(ct: Volume, tissues: Volume, regions: Volume, block_mm: float) -> Blo
 def with_pet(found: Blocks, suv: Volume) -> Scene:
     """Add the PET: the part around the body, float32, without NaN, which would spread through a blur."""
     inside = found.body > 0.5
-    box = tuple(slice(0, size) for size in suv.array.shape)
-    if inside.any():
-        index = indices(suv, found.points(inside)).T
-        margin = _PET_MARGIN_MM / np.array(suv.spacing)
-        last = np.array(suv.array.shape) - 1.0
-        low = np.clip(np.floor(index.min(axis=0) - margin), 0, last)
-        high = np.clip(np.ceil(index.max(axis=0) + margin), low, last)
-        box = tuple(slice(int(a), int(b) + 1) for a, b in zip(low, high, strict=True))
-    part = suv.crop((box[0], box[1], box[2]))
+    part = suv.crop(box_around(suv, found.points(inside), _PET_MARGIN_MM)) if inside.any() else suv
     values = np.array(part.array, np.float32)
     np.nan_to_num(values, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
     own = {item.name: getattr(found, item.name) for item in fields(Blocks)}
     return Scene(**own, pet=part.like(values))
 
 
-def prepare(ct: Volume, tissues: Volume, regions: Volume, suv: Volume, block_mm: float) -> Scene:
-    """Make the scene of a scan that is in memory."""
-    return with_pet(coarse(ct, tissues, regions, block_mm), suv)
-
-
 def indices(volume: Volume, points: NDArray[np.float64]) -> NDArray[np.float64]:
     """Fractional array indices, shape (3, n) in (z, y, x) order, of RAS points (n, 3)."""
     inverse = np.linalg.inv(volume.affine)
     return move(inverse, points).T[::-1]
+
+
+def box_around(volume: Volume, points: NDArray[np.float64], margin_mm: float) -> tuple[slice, slice, slice]:
+    """The part of a volume within a margin of the RAS points (n, 3), along its axes; at least one voxel."""
+    places = indices(volume, points).T
+    margin = margin_mm / np.array(volume.spacing)
+    last = np.array(volume.array.shape) - 1.0
+    low = np.clip(np.floor(places.min(axis=0) - margin), 0, last)
+    high = np.clip(np.ceil(places.max(axis=0) + margin), low, last)
+    z, y, x = (slice(int(a), int(b) + 1) for a, b in zip(low, high, strict=True))
+    return z, y, x
 
 
 def sample_at(volume: Volume, index: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -12,15 +12,16 @@ from calciflow.anatomy.grid import dilate
 from calciflow.images import Volume
 from calciflow.labels import REGION_LABELS
 from calciflow.mapping import move
+from calciflow.registration.descent import Descent
 from calciflow.registration.scene import Blocks, sample
 
 BLOCK_MM = 4.0
 HU_RANGE = (-150.0, 350.0)
 """From fat to the brightness at which bone outshines everything else: fat, muscle and bone count alike."""
 
-_LEVELS_MM = (8.0, 4.0)
-_SMOOTH_MM = (4.0, 2.0)
-_FIRST_STEP_MM, _LAST_STEP_MM, _ITERATIONS = 4.0, 0.02, 150
+_DESCENT = Descent(
+    levels_mm=(8.0, 4.0), sigmas_mm=(4.0, 2.0), first_step_mm=4.0, last_step_mm=0.02, iterations=150, flat=1e-6
+)
 _RIM_MM = 8.0
 _STEPS_MM = np.arange(-240.0, 241.0, 20.0)
 """Starts along the body's axis: two scans need not begin at the same place."""
@@ -33,8 +34,6 @@ _GAIN = 0.03
 """A region's own pose is taken if it lowers the mean square by that share: less is noise of two low-dose CTs."""
 
 _MAX_TURN_DEG, _MAX_SHIFT_MM = 60.0, 150.0
-_ANGLE_DIGITS, _DIGITS = 6, 4
-"""Rounding of the result, rad and mm: far above the noise of another summing order."""
 
 _MOST_POINTS = 6000
 
@@ -110,31 +109,9 @@ class _Pair:
         transform.SetMatrix([float(v) for v in first[:3, :3].ravel()], 1e-6)
         transform.SetTranslation([float(v) for v in first[:3, :3] @ centre + first[:3, 3] - centre])
         method = sitk.ImageRegistrationMethod()
-        method.SetNumberOfWorkUnits(1)
         method.SetMetricAsMeanSquares()
-        method.SetMetricSamplingStrategy(method.NONE)
-        method.SetMetricFixedMask(Volume(mask, self.later.affine).to_sitk())
-        method.SetInterpolator(sitk.sitkLinear)
-        block = float(np.cbrt(np.prod(self.later.spacing)))
-        method.SetShrinkFactorsPerLevel([max(1, round(level / block)) for level in _LEVELS_MM])
-        method.SetSmoothingSigmasPerLevel(list(_SMOOTH_MM))
-        method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()
-        method.SetOptimizerAsRegularStepGradientDescent(
-            learningRate=_FIRST_STEP_MM,
-            minStep=_LAST_STEP_MM,
-            numberOfIterations=_ITERATIONS,
-            gradientMagnitudeTolerance=1e-6,
-        )
-        method.SetOptimizerScalesFromPhysicalShift()
-        method.SetInitialTransform(transform, inPlace=True)
-        try:
-            method.Execute(*self._images)
-        except RuntimeError as error:  # ITK: too few samples map inside the moving image
-            print(f"search stopped: {str(error).splitlines()[-1][:200]}")
+        if not _DESCENT.run(method, self._images, mask, self.later.affine, transform):
             return None
-        angles = [round(value, _ANGLE_DIGITS) for value in transform.GetParameters()[:3]]
-        shifts = [round(value, _DIGITS) for value in transform.GetParameters()[3:]]
-        transform.SetParameters([*angles, *shifts])
         turn = np.array(transform.GetMatrix()).reshape(3, 3)
         found = np.eye(4)
         found[:3, :3] = turn
