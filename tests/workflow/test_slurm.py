@@ -43,6 +43,8 @@ rule work:
     resources:
         mem_mb=lambda wildcards, attempt: {memory} * attempt,
         runtime=5,
+        # A node of its own, so that it never goes down with the node of another job.
+        slurm_extra=lambda wildcards: "--exclusive" if wildcards.n == "3" else "",
     shell:
         "echo started >> trace_{{wildcards.n}}; {command}; echo done > {{output}}"
 """
