@@ -123,7 +123,7 @@ def _segment_box(volume: Volume, body: Mask, air: Mask, grid_mm: float, at_borde
     skull = transfer(finding.skull, middle_grid, grid)
     midline, right, aside, notes = find_midline(volume, body, grid)
     warnings += notes
-    arms = follow_arms(bone, body, lungs, skull, right, grid)
+    arms = follow_arms(bone, body, lungs, skull, right, aside, grid)
     levels, trunk_bone = find_levels(grid, body, bone, lungs, skull, right, aside, arms)
     regions = assign(body, bone, levels, right, aside, arms, grid)
     dense = (covered(finding.others, middle_grid, grid) > 0.1) & ~bone

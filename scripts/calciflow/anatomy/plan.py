@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from calciflow.anatomy.entering import arms_from_above
 from calciflow.anatomy.grid import Grid, Mask, centres, closed, dilate
 from calciflow.anatomy.levels import LEVELS, adjust, costs, profile, sequence, trunk_only
 from calciflow.anatomy.limbs import JOINT_MM, Arm, find_arms, skeleton_graph
@@ -55,24 +56,26 @@ def find_midline(volume: Volume, body: Mask, grid: Grid) -> tuple[Midline, Mask,
     return Midline(point, np.array([1.0, 0.0, 0.0])), right, np.abs(world - middle).astype(np.float32), notes
 
 
-def follow_arms(bone: Mask, body: Mask, lungs: Mask, skull: Mask, right: Mask, grid: Grid) -> list[tuple[str, Arm]]:
+def follow_arms(
+    bone: Mask, body: Mask, lungs: Mask, skull: Mask, right: Mask, aside: NDArray[np.float32], grid: Grid
+) -> list[tuple[str, Arm]]:
     """Find the arms, each with its side: the side that its shoulder is on, wherever its hand lies.
 
-    Without a chest in view (at least ``CHEST_MM`` of lung) there is no place to follow them from: none are found.
+    Without a chest in view (at least ``CHEST_MM`` of lung) they are followed from where they come in from above.
     """
     area = lungs.sum((1, 2)) * grid.spacing[1] * grid.spacing[2] / 100
-    if (area > 15).sum() * grid.spacing[0] < CHEST_MM:
+    # Joint spaces are closed first: else the radius hangs on the wrist alone, and ends the arm at the elbow.
+    graph = skeleton_graph(closed(bone, JOINT_MM / 2.0, grid.spacing) & body, body, grid)
+    if len(graph.nodes) == 0:
         return []
     slices = np.flatnonzero(area > 15)
+    if len(slices) * grid.spacing[0] < CHEST_MM:
+        return arms_from_above(graph, aside, right, grid)
     top = slices[-1]
     thorax = closed(lungs, 40.0, grid.spacing, flat=True)
     level = int(top - 40 / grid.spacing[0])
     column = np.argwhere(thorax[level])
     centre = column.mean(0)
-    # Joint spaces are closed first: else the radius hangs on the wrist alone, and ends the arm at the elbow.
-    graph = skeleton_graph(closed(bone, JOINT_MM / 2.0, grid.spacing) & body, body, grid)
-    if len(graph.nodes) == 0:
-        return []
     offset = (graph.nodes - np.array([level, column[:, 0].min(), centre[1]])) * np.array(grid.spacing)
     root = int(np.argmin(np.linalg.norm(offset, axis=1)))
     head = dilate(skull, 14.0, grid.spacing)

@@ -1,0 +1,82 @@
+"""Arms beside a trunk whose chest is out of view, on analytic skeletons."""
+
+import numpy as np
+import pytest
+
+from calciflow.anatomy.entering import arms_from_above
+from calciflow.anatomy.grid import blocks
+from calciflow.anatomy.limbs import ARM_SEGMENTS, skeleton_graph
+
+STEP = 4.0
+SHAPE = (130, 60, 130)
+GRID = blocks(SHAPE, (STEP, STEP, STEP), STEP)
+Z, Y, X = (np.arange(n) * STEP for n in SHAPE)
+MIDDLE = X.mean()
+ASIDE = np.abs(X - MIDDLE).astype(np.float32)[None, None]
+RIGHT = np.broadcast_to(X > MIDDLE, SHAPE)
+TOP = Z[-1]
+FOREARM = 250.0
+"""Elbow to wrist of an adult of 1.72 m (Winter 2009: 0.146 of the height)."""
+
+
+def column(across, low, high, radius, y=100.0):
+    disc = np.hypot((Y - y)[:, None], (X - MIDDLE - across)[None]) < radius
+    return disc[None] & ((low <= Z) & (high >= Z))[:, None, None]
+
+
+def trunk():
+    """Spine, pelvis and femurs, one piece."""
+    bone = column(0.0, 250.0, TOP, 20.0)
+    bone |= (
+        (np.abs(X - MIDDLE) < 120.0)[None, None]
+        & (np.abs(Y - 100.0) < 16.0)[None, :, None]
+        & ((Z > 230.0) & (Z < 290.0))[:, None, None]
+    )
+    return bone | column(-90.0, 0.0, 250.0, 14.0) | column(90.0, 0.0, 250.0, 14.0)
+
+
+def arm(across, elbow, tip):
+    """A shaft from the top to the tip with stout ends at elbow and wrist."""
+    bone = column(across, max(tip, 0.0), TOP, 9.0)
+    bone |= column(across, elbow - 16.0, elbow + 16.0, 20.0)
+    return bone | column(across, elbow - FOREARM - 14.0, elbow - FOREARM + 14.0, 15.0)
+
+
+def found(bone):
+    body = np.ones(SHAPE, bool)
+    return dict(arms_from_above(skeleton_graph(bone, body, GRID), ASIDE, RIGHT, GRID))
+
+
+def heights(one, name):
+    return one.nodes[one.segments == ARM_SEGMENTS.index(name), 0] * STEP
+
+
+@pytest.mark.parametrize("tip", [-20.0, 200.0 - 185.0])
+@pytest.mark.parametrize("elbow", [440.0, 450.0, 460.0])
+def test_arms_that_come_in_from_above_have_their_segments(elbow, tip):
+    """With the fingertips below the image (-20) and in view (hand of 185 mm: 0.108 of 1.72 m)."""
+    tip += elbow - 450.0 if tip > 0 else 0.0
+    arms = found(trunk() | arm(-200.0, elbow, tip) | arm(200.0, elbow, tip))
+    assert sorted(arms) == ["left", "right"]
+    for side, one in arms.items():
+        across = one.nodes[:, 2] * STEP - MIDDLE
+        assert (across > 150).all() if side == "right" else (across < -150).all()
+        assert one.joints["elbow"][0] * STEP == pytest.approx(elbow, abs=16.0)
+        assert one.joints["wrist"][0] * STEP == pytest.approx(elbow - FOREARM, abs=20.0)
+        middle = elbow - FOREARM / 2.0
+        assert heights(one, "forearm").min() < middle < heights(one, "forearm").max()
+        assert heights(one, "hand").max() < elbow - FOREARM + 40.0
+
+
+def test_one_arm_raised_out_of_view_leaves_the_other():
+    assert sorted(found(trunk() | arm(200.0, 450.0, 15.0))) == ["right"]
+
+
+def test_legs_and_floating_ribs_are_no_arms():
+    ribs = column(-110.0, TOP - 60.0, TOP, 7.0) | column(110.0, TOP - 60.0, TOP, 7.0)
+    assert found(trunk() | ribs) == {}
+
+
+def test_in_a_stack_of_the_legs_nothing_is_an_arm():
+    """No spine at the upper border: what comes in there may be femurs."""
+    assert found(column(-100.0, 0.0, TOP, 14.0) | column(100.0, 0.0, TOP, 14.0)) == {}
