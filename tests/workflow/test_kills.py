@@ -147,6 +147,29 @@ def wait_until(condition: Callable[[], bool], what: str, limit_s: float = 600) -
         time.sleep(0.05)
 
 
+def test_clock_that_went_backwards(base, study):
+    """First run on a clock a month ahead, then sheets and scans' folders from tomorrow: nothing is made for ever."""
+    month = 30 * 86400
+    # Of the scans only folders: that a file has another time is a change of the source, which `index` writes down.
+    sources = [study.folder / "scans", *(path for path in (study.folder / "scans").rglob("*") if path.is_dir())]
+    made = [path for name in ("results", "private", "config") for path in (study.folder / name).rglob("*")]
+    for path in [*sources, *made]:
+        moment = path.stat().st_mtime + month  # in the order in which they were made
+        os.utime(path, (moment, moment))
+    # A stage in the middle runs again, and all that rests on it.
+    study.set_config("clinical_scores: config/clinical_scores.tsv\nlesions: {hu_floor: 140}\n")
+    assert study.finished()["lesions"] == 2
+    assert study.planned() == {}
+    study.set_config("clinical_scores: config/clinical_scores.tsv\n")
+    tomorrow = time.time() + 86400
+    for path in [*sources, *(study.folder / "config").rglob("*")]:
+        os.utime(path, (tomorrow, tomorrow))
+    study.run("--forcerun", "index")
+    assert differences(study, base) == []
+    assert study.planned() == {}
+    assert study.finished() == {}
+
+
 @pytest.fixture
 def small_disk(tmp_path):
     """A file system of 3 MB, that can be made larger or read-only; gives a function that remounts it."""
