@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from calciflow import launcher
-from calciflow.cluster import identity, queue, run, watch
+from calciflow.cluster import identity, queue, run, sacct, watch
 from calciflow.cluster.queue import Job, SlurmSilent
 from calciflow.errors import StudyError
 
@@ -358,3 +358,19 @@ def test_sacct_without_accounting_is_answered_by_squeue(site):
     done = shim("sacct", "-X", "--name", "run_x", CALCIFLOW_SLURM_STATUS="squeue")
     assert done.stdout == "12|RUNNING --format=%i|%T --states=all --noheader --name run_x\n"
     assert shim("sacct", "-X", "--name", "run_x", CALCIFLOW_SLURM_STATUS="sacct").returncode == 1
+
+
+def test_sacct_is_asked_past_ourselves_and_its_answer_translated(tmp_path, monkeypatch, capsys):
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    for folder, text in ((ours, "echo ours"), (theirs, 'echo "7|CANCELLED by 1000"; echo "$@"; exit 3')):
+        folder.mkdir()
+        for name in ("sacct", "squeue"):
+            (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+            (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{ours}:{theirs}:{os.environ['PATH']}")
+    monkeypatch.setenv("CALCIFLOW_SLURM_BIN", str(ours))
+    assert sacct.main(["--name", "run"]) == 3
+    assert capsys.readouterr().out == "7|CANCELLED\n--name run\n"
+    monkeypatch.setenv("CALCIFLOW_SLURM_STATUS", "squeue")
+    sacct.main(["-X", "--name", "run"])
+    assert capsys.readouterr().out.splitlines()[1] == "--format=%i|%T --states=all --noheader --name run"

@@ -102,3 +102,11 @@ def test_bland_altman_of_nobody_and_of_one():
     assert math.isnan(one.lower)
     with pytest.raises(ValueError, match="length"):
         bland_altman([1, 2], [1])
+
+
+def test_two_people_are_enough_for_a_coefficient():
+    assert weighted_kappa([1, 2], [1, 2]) == 1
+    assert math.isnan(weighted_kappa([1], [1]))
+    # By hand, for two raters without a common offset: mean squares of 9 between people, 1 within.
+    assert icc([[1, 2], [4, 5]], "consistency").estimate == 1
+    assert icc([[1, 2], [5, 4]], "consistency").estimate == pytest.approx((9 - 1) / (9 + 1))

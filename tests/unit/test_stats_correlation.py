@@ -67,3 +67,11 @@ def test_holm_over_two_signed_rank_tests_of_six_pairs_cannot_reach_the_limit():
 def test_spread_of_nothing():
     assert spread([3, math.nan, 1, 2]) == (2, 1, 3)
     assert all(math.isnan(v) for v in spread([math.nan]))
+
+
+def test_three_people_are_the_fewest():
+    assert math.isnan(spearman([1, 2], [1, 2]).rho)
+    assert spearman([1, 2, 3], [1, 3, 2]).rho == pytest.approx(0.5)
+    assert spearman([1, 2, 3], [2, 4, 9]).p_exact == pytest.approx(2 / 6)
+    assert math.isnan(spearman(range(9), range(9)).p_exact)
+    assert spearman(range(8), range(8)).p_exact == pytest.approx(2 / 40320)
