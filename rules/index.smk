@@ -1,6 +1,4 @@
 rule index:
-    input:
-        sources,
     output:
         series="results/{sub}/{ses}/{scan}_series.tsv",
         screening="results/{sub}/{ses}/{scan}_screening.json",
@@ -20,6 +18,7 @@ rule index:
         code=code("index.py"),
         scan=identity,
         sources=lambda wildcards: row(wildcards).sources,
+        present=sources,
         ct_series=lambda wildcards: row(wildcards).ct_series,
         pet_series=lambda wildcards: row(wildcards).pet_series,
         overrides=lambda wildcards: row(wildcards).overrides,

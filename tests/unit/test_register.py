@@ -8,7 +8,6 @@ import SimpleITK as sitk
 from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.spatial.transform import Rotation
 
-from calciflow.convert import convert_scan
 from calciflow.files import read_json
 from calciflow.images import Volume, read_volume, write_volume
 from calciflow.index import index_scan
@@ -22,6 +21,7 @@ from calciflow.registration.scene import coarse, pet_coverage, sample, with_pet
 from calciflow.registration.settle import settle
 from calciflow.registration.skeleton import LocalShift, compare, skeleton_of
 from calciflow.tissues import segment
+from dicom_scans import convert_scan
 
 STEP = 4.0
 FWHM = 6.0

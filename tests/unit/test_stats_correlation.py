@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.proportion import proportion_confint
 
-from calciflow.stats.adjust import holm, proportion_interval, spread
+from calciflow.stats.adjust import holm, spread
 from calciflow.stats.correlation import spearman
 
 
@@ -63,13 +62,6 @@ def test_holm_equals_statsmodels():
 
 def test_holm_over_two_signed_rank_tests_of_six_pairs_cannot_reach_the_limit():
     assert min(holm([0.03125, 0.03125])) == 0.0625
-
-
-def test_clopper_and_pearson():
-    assert proportion_interval(0, 6) == pytest.approx((0, 0.4593), abs=5e-5)
-    assert proportion_interval(3, 6) == pytest.approx(proportion_confint(3, 6, method="beta"))
-    assert proportion_interval(6, 6)[1] == 1
-    assert all(math.isnan(v) for v in proportion_interval(0, 0))
 
 
 def test_spread_of_nothing():
