@@ -92,8 +92,8 @@ def judge_deposit(
     """Tell whether a CT deposit is a lesion.
 
     The rules, in order: metal (density), streaks of metal (thin and in its slices), teeth (dense, in the head, at
-    bone), viscera and lung around most of it (bowel contents and contrast, stones, vessels of the trunk), bone around
-    most of it (a hole in the bone map), the inside of the skull (``other`` around it, in the head).
+    bone), viscera and lung around most of it, or viscera where it lies (bowel contents and contrast, stones, vessels),
+    bone around most of it (a hole in the bone map), the inside of the skull (``other`` around it, in the head).
     """
     hu = hu[deposit.box]
     labels, places = tissues[deposit.box], regions[deposit.box]
@@ -107,7 +107,8 @@ def judge_deposit(
     if region == "head" and deposit.density.hu_max >= TEETH_HU and fractions.get("bone", 0) > 0.2:
         return Verdict("teeth")
     organs = fractions.get("viscera", 0.0) + fractions.get("lung", 0.0)
-    if organs > MOSTLY:
+    own = tissue_fractions(labels, deposit.mask).get("viscera", 0.0)
+    if organs > MOSTLY or own > MOSTLY:
         return Verdict("viscera, bowel contents or contrast")
     if fractions.get("bone", 0.0) > MOSTLY:
         return Verdict("bone")
