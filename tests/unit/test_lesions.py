@@ -268,6 +268,41 @@ def test_metal_and_organs_are_dropped_and_counted():
     assert result.findings["dropped"]["viscera, bowel contents or contrast"] == 1
 
 
+def streaked(amplitude, balls=()):
+    """A limb with a metal nail in the bone of its middle slices, whose streaks darken as much as they brighten."""
+    limb = bodies.limb(balls, half_z=60.0)
+    hu = limb.ct.array.astype(float)
+    z, y, x = np.indices(hu.shape)
+    z, y, x = (limb.ct.world(np.stack([z, y, x], -1).reshape(-1, 3))[:, axis].reshape(hu.shape) for axis in (2, 1, 0))
+    nail = (np.abs(z) < 10) & (np.hypot(x, y) < 8)
+    rng = np.random.default_rng(5)
+    for plane in np.flatnonzero((np.abs(z) < 10).any((1, 2))):
+        # Lines through the nail: noise over the angle, mean free.
+        lines = rng.normal(0, amplitude, 90)
+        angle = ((np.arctan2(y[plane], x[plane]) + np.pi) / (2 * np.pi) * 90).astype(int) % 90
+        hu[plane] += np.where(np.hypot(x[plane], y[plane]) < 60, lines[angle], 0.0)
+    hu[nail] = 3071
+    return bodies.Limb(limb.ct.like(hu.astype(np.int16)), limb.suv, limb.tissues, limb.regions, limb.anatomy)
+
+
+def test_streaks_of_metal_are_no_lesions_but_a_deposit_among_them_is():
+    deposit = Ball(0.0, 34.0, 3.0, 0.6, 1200.0)
+    alone = run(streaked(80.0))
+    assert not any(str(row["concordance"]).startswith("CT+") for row in alone.rows), alone.rows
+    assert alone.findings["dropped"]["metal streak"] >= 3
+    among = [row for row in run(streaked(80.0, [deposit])).rows if str(row["concordance"]).startswith("CT+")]
+    assert len(among) == 1
+    assert nearest(pd.DataFrame(among), deposit)["flags"] == "metal nearby"
+
+
+def test_a_soft_deposit_beside_metal_without_streaks_is_a_lesion():
+    """All up to 600 HU within 60 mm of metal was dropped, whether there were streaks or not."""
+    deposit = Ball(0.0, 34.0, 3.0, 0.6, 400.0)
+    rows = [row for row in run(streaked(0.0, [deposit])).rows if str(row["concordance"]).startswith("CT+")]
+    assert len(rows) == 1
+    assert "metal nearby" not in str(rows[0]["flags"])
+
+
 def test_unlikely_bone_is_looked_at_as_a_deposit():
     limb = bodies.limb([COLD], half_z=30.0)
     z, y, x = np.indices(limb.tissues.shape)
