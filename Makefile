@@ -56,7 +56,7 @@ test: $(VENV)/installed-dev  ## what a newcomer runs: fast tests and tiny end-to
 test-all: $(VENV)/installed-dev  ## all tests: also real scans (CALCIFLOW_TESTDATA), the browser, Slurm, long runs
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
-coverage: $(VENV)/installed-dev  ## branch coverage of the library by its unit tests (10 to 20 minutes); fails under 92 %
+coverage: $(VENV)/installed-dev  ## lines and branches of the library that its unit tests run (10 to 30 minutes); fails under 92 %
 	rm -rf .coverage.d
 	$(BIN)/coverage run -m pytest tests/unit -q
 	$(BIN)/coverage combine --quiet

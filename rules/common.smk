@@ -298,9 +298,9 @@ def words_of_sheets():
 
 
 def identifier_lists():
-    """The private lists of identifiers that index made, of all enrolled scans."""
+    """The private files in which index listed identifiers, of all enrolled scans."""
     return [
-        f"private/{scan.participant_id}/{scan.session_id}/{prefix}_identifiers.json"
+        f"private/{scan.participant_id}/{scan.session_id}/{prefix}_selection.json"
         for prefix, scan in ENROLLED.items()
     ]
 

@@ -3,7 +3,6 @@ rule index:
         series="results/{sub}/{ses}/{scan}_series.tsv",
         screening="results/{sub}/{ses}/{scan}_screening.json",
         selection="private/{sub}/{ses}/{scan}_selection.json",
-        identifiers="private/{sub}/{ses}/{scan}_identifiers.json",
     log:
         "logs/{sub}/{ses}/{scan}_index.log",
     conda:

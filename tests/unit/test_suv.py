@@ -58,6 +58,7 @@ def test_plausibility(fraction, length, height, mean, flagged):
         ("All-pass", 6.0),
         (None, 6.0),
         ("Gauss 99", 6.0),
+        ("Gauss 15.5", 6.0),
         (["a"], 6.0),
     ],
 )

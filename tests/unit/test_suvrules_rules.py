@@ -358,3 +358,19 @@ def test_the_last_slice_lies_at_most_twice_the_longest_uptake_after_the_injectio
         with pytest.raises(Refusal) as caught:
             evaluate(values)
         assert caught.value.code == "time"
+
+
+def test_administrations_with_different_half_lives_are_refused():
+    values = header()
+    values["administrations"] = [values["administrations"][0], {**values["administrations"][0], "half_life": "6588"}]
+    with pytest.raises(Refusal) as caught:
+        evaluate(values, {"injected_dose_mbq": 368.08})
+    assert caught.value.code == "half_life"
+
+
+def test_an_enhanced_frames_own_duration_is_read():
+    dataset = enhanced()[0]
+    for number, frame in enumerate(dataset.PerFrameFunctionalGroupsSequence):
+        frame.FrameContentSequence[0].FrameAcquisitionDuration = 1000.0 * (number + 60)
+    found = extract(through_file([dataset]))["slices"]["frame_duration"]
+    assert [float(text) for text in found] == [1000.0 * (number + 60) for number in range(len(found))]
