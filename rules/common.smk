@@ -110,10 +110,12 @@ def row(wildcards):
 
 
 def sources(wildcards):
-    """Paths of the scan's sources that exist; a missing one is a fault of this scan, found by index."""
-    return [
-        ancient(path) for path in row(wildcards).sources.values() if Path(path).exists()
-    ]
+    """Paths of the scan's sources that exist; a missing one is a fault of this scan, found by index.
+
+    They are no inputs to Snakemake: a folder that says it is from tomorrow would make the job fail, since what it
+    wrote is older. That a source has changed is seen by `calciflow refresh`, not by its time.
+    """
+    return [path for path in row(wildcards).sources.values() if Path(path).exists()]
 
 
 def identity(wildcards):
@@ -296,9 +298,9 @@ def words_of_sheets():
 
 
 def identifier_lists():
-    """The private lists of identifiers that index made, of all enrolled scans."""
+    """The private files in which index listed identifiers, of all enrolled scans."""
     return [
-        f"private/{scan.participant_id}/{scan.session_id}/{prefix}_identifiers.json"
+        f"private/{scan.participant_id}/{scan.session_id}/{prefix}_selection.json"
         for prefix, scan in ENROLLED.items()
     ]
 

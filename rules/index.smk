@@ -1,11 +1,8 @@
 rule index:
-    input:
-        sources,
     output:
         series="results/{sub}/{ses}/{scan}_series.tsv",
         screening="results/{sub}/{ses}/{scan}_screening.json",
         selection="private/{sub}/{ses}/{scan}_selection.json",
-        identifiers="private/{sub}/{ses}/{scan}_identifiers.json",
     log:
         "logs/{sub}/{ses}/{scan}_index.log",
     conda:
@@ -20,6 +17,7 @@ rule index:
         code=code("index.py"),
         scan=identity,
         sources=lambda wildcards: row(wildcards).sources,
+        present=sources,
         ct_series=lambda wildcards: row(wildcards).ct_series,
         pet_series=lambda wildcards: row(wildcards).pet_series,
         overrides=lambda wildcards: row(wildcards).overrides,

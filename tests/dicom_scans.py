@@ -173,3 +173,12 @@ def scan(folder: Path, *series: Sequence[Dataset]) -> Path:
     for number, images in enumerate(series or (ct(), pet())):
         write(folder / f"s{number}", images)
     return folder
+
+
+def convert_scan(*, selection, ct=None, ct_json=None, pet, pet_json):
+    """Both volumes of a scan, or the PET alone, as the two jobs of rule convert write them."""
+    from calciflow.convert import convert_volume
+
+    convert_volume(selection=selection, volume=pet, sidecar=pet_json, modality="pet")
+    if ct is not None:
+        convert_volume(selection=selection, volume=ct, sidecar=ct_json, modality="ct")

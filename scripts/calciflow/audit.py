@@ -151,7 +151,7 @@ def search_for(files: Iterable[Mapping[str, Any]], own: Iterable[str], labels: I
     Parameters
     ----------
     files
-        Contents of the ``_identifiers.json``: ``scan`` and ``identifiers``.
+        Contents of the private ``_selection.json``; of use are ``scan`` and ``identifiers``.
     own
         Texts of the program: a phrase that it says itself is no identifier.
     labels
@@ -251,7 +251,7 @@ def audit_study(
     Parameters
     ----------
     identifiers
-        The private lists that ``index`` wrote.
+        The private ``_selection.json`` files that ``index`` wrote, with the lists.
     told
         Output: whose identifiers were looked for. Written only if nothing was found; None: not written.
     private

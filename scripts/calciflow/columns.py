@@ -299,6 +299,7 @@ COURSE = {
 FLAGS = {
     "bone spill": "Bone explains more than 30 % of the uptake.",
     "contamination?": "Uptake reaches out of the body.",
+    "metal nearby": "Metal in the slices of a CT deposit: its streaks may raise HU, volume and mass by a fifth.",
     "viscera nearby": "20 to 50 % of what surrounds a CT deposit is viscera or lung.",
     "outside PET": "The PET does not cover the deposit.",
     "suv_peak under 1 ml": "The lesion is smaller than the sphere of SUVpeak, which then means little.",

@@ -46,13 +46,6 @@ def convert_volume(*, selection: str, volume: str, sidecar: str, modality: str) 
     print(f"{modality}: {' x '.join(str(n) for n in filled.array.shape[::-1])} voxels from {len(part['files'])} slices")
 
 
-def convert_scan(*, selection: str, ct: str | None = None, ct_json: str | None = None, pet: str, pet_json: str) -> None:
-    """Write both volumes, or the PET alone; see `convert_volume`."""
-    convert_volume(selection=selection, volume=pet, sidecar=pet_json, modality="pet")
-    if ct is not None and ct_json is not None:
-        convert_volume(selection=selection, volume=ct, sidecar=ct_json, modality="ct")
-
-
 def grid_of(part: Mapping[str, Any]) -> Grid:
     """The geometry that ``index`` wrote down."""
     z, y, x = part["shape"]

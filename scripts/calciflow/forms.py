@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -277,32 +277,6 @@ def load_form(path: str | Path) -> Form:
         items=_items(read, whole["items"], modalities),
         combine=read.choice(whole.get("combine", "sum"), "combine", COMBINATIONS),
     )
-
-
-def clinical_mistakes(rows: Iterable[Mapping[str, Any]], form: Form) -> list[str]:
-    """Sentences on the rows of a clinical score sheet that the form has no line for (empty: none).
-
-    Parameters
-    ----------
-    rows
-        The sheet's rows with at least ``region`` and ``side``, in order; the first is line 2 of the file.
-    """
-    lines = {(row.region, row.side) for row in form.rows}
-    regions = sorted({row.region for row in form.rows})
-    mistakes = []
-    for number, row in enumerate(rows, start=2):
-        region, side = str(row["region"]), str(row["side"])
-        if region == "total" or (region, side) in lines:
-            continue
-        sides = [row.side for row in form.rows if row.region == region]
-        if sides:
-            problem, fix = f"side {side!r} of {region}", f"the form {form.name} has {' and '.join(sides)}"
-        else:
-            near = difflib.get_close_matches(region, regions, n=1)
-            problem = f"region {region!r}"
-            fix = f"did you mean {near[0]}" if near else f"the form {form.name} has {', '.join(regions)}"
-        mistakes.append(f"clinical scores, line {number}: {problem} is not on the scoring form. Fix: {fix}.")
-    return mistakes
 
 
 def halves(row: Row) -> tuple[str, ...]:

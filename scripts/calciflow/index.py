@@ -57,7 +57,6 @@ def index_scan(
     series: str,
     screening: str,
     selection: str,
-    identifiers: str | None = None,
     scan: Mapping[str, Any],
     sources: Mapping[str, str],
     ct_series: str | None = None,
@@ -75,10 +74,8 @@ def index_scan(
     series, screening
         Output: table of the series, and verdict (both under ``results/``, without identity).
     selection
-        Output, private: files, geometry and header values that ``convert`` and ``suv`` need. Readable by its owner
-        only.
-    identifiers
-        Output, private: what in the source names a person or a place, for the rule ``audit``. None: not written.
+        Output, private: files, geometry and header values that ``convert`` and ``suv`` need, and what in the source
+        names a person or a place (``identifiers``, for the rule ``audit``). Readable by its owner only.
     scan
         Participant, session and acquisition.
     sources
@@ -123,9 +120,10 @@ def index_scan(
         print(f"warning ({warning['code']}): {warning['text']}")
     rows = found.rows or [series_row(item, found.groups, found.reasons) for item in found.groups]
     write_table(series, rows, SERIES_COLUMNS)
-    _write_private(selection, {"verdict": verdict, "code": code, "scan": identity, **found.private})
-    if identifiers is not None:
-        _write_private(identifiers, {"scan": identity, "identifiers": as_rows(found.identifiers)})
+    named = as_rows(found.identifiers)
+    _write_private(
+        selection, {"verdict": verdict, "code": code, "scan": identity, **found.private, "identifiers": named}
+    )
     write_json(
         screening,
         {

@@ -20,7 +20,7 @@ from calciflow.errors import StudyError
 from calciflow.files import read_json
 from calciflow.forecast import forecast, in_words
 from calciflow.sheets import Scan, read_participants, read_scans
-from calciflow.study import SCAN_FILES, ask_refresh, source_digest
+from calciflow.study import SCAN_FILES, ask_refresh, settle_times, source_digest
 
 SIGN_EVERY_S = 30.0
 DEAD_AFTER_S = 120.0
@@ -130,6 +130,8 @@ def _run(study: Path, names: list[str], profile: str, patience_s: float, rest: l
     dry = any(option in ("-n", "--dry-run", "--dryrun") for option in rest)
     slurm = on_slurm(folder, rest) and not dry
     with _held(study) as descriptor:
+        if not dry and (settled := settle_times(study, _file_clock(study / ".calciflow"))):
+            print(f"calciflow: {settled} files said they are from the future; they are dated now", file=sys.stderr)
         if slurm:
             options, variables = slurm_options(study, folder, rest)
             command += options
@@ -217,15 +219,22 @@ def _wait_for_other_host(path: Path) -> None:
     holder = path.read_text(encoding="utf-8").strip()
     if not holder or holder.endswith(f" on {socket.gethostname()}"):
         return
-    probe = path.with_name("clock")
-    probe.touch()
-    age = probe.stat().st_mtime - path.stat().st_mtime
-    probe.unlink()
+    age = (_file_clock(path.parent) - path.stat().st_mtime_ns) / 1e9
     if abs(age) < DEAD_AFTER_S:
         raise StudyError(
             f"another run may be going on: {holder} gave a sign of life {abs(age):.0f} s ago. If it was killed, "
             f"run again in {DEAD_AFTER_S:g} s."
         )
+
+
+def _file_clock(folder: Path) -> int:
+    """Time now in ns by the clock of the file system, which may be a server's."""
+    probe = folder / "clock"
+    probe.unlink(missing_ok=True)
+    probe.touch()
+    now = probe.stat().st_mtime_ns
+    probe.unlink()
+    return now
 
 
 def writers(study: Path) -> list[int]:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from calciflow.deposits.ct import CtRules, Deposit, find_deposits
 from calciflow.deposits.match import Part, match
-from calciflow.deposits.nolesion import Verdict, find_metal, in_dense, in_urine, judge_deposit, judge_focus
+from calciflow.deposits.metal import Metal, find_metal
+from calciflow.deposits.nolesion import Verdict, in_dense, in_urine, judge_deposit, judge_focus
 from calciflow.deposits.pet import Focus, PetRules, find_foci
 from calciflow.deposits.places import at_spine, at_sternum
 from calciflow.deposits.reference import ct_blur, kvp_threshold, slice_noise
@@ -23,7 +24,6 @@ from calciflow.files import read_json, write_json
 from calciflow.images import Volume, read_volume, write_volume
 from calciflow.labels import REGIONS, TISSUES
 from calciflow.mapping import Mapping, load_mapping
-from calciflow.measure.boxes import box_of
 from calciflow.tables import write_table
 
 DEFAULT_FWHM_MM = 6.0
@@ -118,7 +118,7 @@ def detect(
     deposits, dropped = find_deposits(
         ct, tissues, bone, CtRules(threshold, noise, blur, rules.min_volume_ml, rules.merge_mm)
     )
-    metal = find_metal(ct.array, box_of(tissues > 0))
+    metal = find_metal(ct.array, tissues, ct.spacing)
     midline = anatomy.get("midline") or {}
     deposits = _keep_deposits(deposits, tissues, regions, metal, ct, midline, dropped)
     scene = build_scene(suv, ct, tissues, regions, mapping, fwhm)
@@ -178,7 +178,7 @@ def _keep_deposits(
     deposits: list[Deposit],
     tissues: NDArray[np.uint8],
     regions: NDArray[np.uint8],
-    metal: Table[str, NDArray[np.float64]],
+    metal: Metal,
     ct: Volume,
     midline: Table[str, Any],
     dropped: Counter[str],

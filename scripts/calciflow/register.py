@@ -1,10 +1,10 @@
 """Stage ``register``: PET to CT, by the header first, then rigidly, and only as far as it helps.
 
 One PET/CT session has one frame of reference, so the header's alignment is the identity in patient coordinates. A
-rigid correction is searched by mutual information; it is kept only if an independent measure, the CT's skeleton
-against hot bone on the PET, improves by more than chance and the motion stays within bounds. Then, if asked for, each
-limb is corrected on its own under the same condition. Regions whose skeleton still lies beside its uptake are reported
-with the distance.
+rigid correction is searched by mutual information, and settled by the skeleton where that is flat; it is kept only if
+the CT's skeleton against hot bone on the PET fits better by more than chance, the body's outline no worse, and the
+motion stays within bounds. Then, if asked for, each limb is corrected on its own under the same condition. Regions
+whose skeleton still lies beside its uptake are reported with the distance.
 """
 
 import math
@@ -26,6 +26,7 @@ from calciflow.registration.outline import LOST_OUTLINE, SEEN_BODY, body_fit, ou
 from calciflow.registration.rigid import rotation_degrees, search
 from calciflow.registration.scene import Scene, coarse, pet_coverage, with_pet
 from calciflow.registration.segments import SEGMENTS, Correction
+from calciflow.registration.settle import settle
 from calciflow.registration.skeleton import (
     HOT_CORRELATION,
     REACH_MM,
@@ -161,7 +162,7 @@ def judge(
     if matrix is None:
         return Gate("untestable", "the search failed: too little of CT and PET overlaps", _mean(header))
     found = compare(header, agreement(scene, skeleton, move(matrix, skeleton.points)))
-    shape = body_fit(scene, outline, move(matrix, outline.points))
+    shape = body_fit(scene, outline, outline.points, move(matrix, outline.points))
 
     def gate(verdict: Verdict, reason: str) -> Gate:
         return Gate(verdict, reason, found.before, found.after, found.z, found.parts, shape)
@@ -209,7 +210,7 @@ def align(
         gate = Gate("not needed", "register.mode is header", _mean(agreement(scene, skeleton, skeleton.points)))
         hot = gate.before is not None and gate.before >= HOT_CORRELATION
     else:
-        found = search(scene)
+        found = settle(scene, skeleton, outline, search(scene))
         if found is not None and len(body):
             shift = float(_displacements(found, body).mean())
             proposed = {"shift_mm": round(shift, 2), "rotation_deg": round(rotation_degrees(found), 3)}

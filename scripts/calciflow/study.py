@@ -27,6 +27,9 @@ EDIT_FOLDER = Path("edits")
 EDIT_FILES = {"edits": "lesions.tsv", "mask": "desc-lesions_dseg.nii.gz"}
 """What a reader may put into the study's ``edits`` folder, after the scan's prefix."""
 
+TIMED_FOLDERS = ("results", "private", "edits", "config")
+"""Where the inputs and outputs lie whose times Snakemake compares."""
+
 REFRESH_FOLDER = Path(".calciflow") / "refresh"
 
 
@@ -52,6 +55,31 @@ def source_digest(sources: Iterable[str | Path]) -> str:
                     f"\n{relative}\t{status.st_size}\t{status.st_mtime_ns}".encode("utf-8", "surrogateescape")
                 )
     return digest.hexdigest()[:32]
+
+
+def settle_times(study: Path, now_ns: int) -> int:
+    """Give files of the study that say they are from the future the present time; gives how many.
+
+    After the clock went backwards (or a file came from a machine whose clock is ahead), whatever is made from such a
+    file is older than it: Snakemake would end the job with an error, and make it again at every run.
+
+    Parameters
+    ----------
+    now_ns
+        Nanoseconds since the epoch, by the clock of the file system.
+    """
+    settled = 0
+    for name in TIMED_FOLDERS:
+        for folder, folders, names in os.walk(study / name):
+            for path in (Path(folder) / entry for entry in [*folders, *names]):
+                try:
+                    status = path.stat(follow_symlinks=False)
+                    if status.st_mtime_ns > now_ns:
+                        os.utime(path, ns=(status.st_atime_ns, now_ns), follow_symlinks=False)
+                        settled += 1
+                except OSError:  # gone meanwhile, or another user's
+                    continue
+    return settled
 
 
 def edit_files(study: Path, prefix: str) -> dict[str, str]:

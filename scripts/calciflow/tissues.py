@@ -147,6 +147,8 @@ def _segment_box(volume: Volume, body: Mask, air: Mask, grid_mm: float, at_borde
     tissue[expand(muscle, middle_grid) & outside] = TISSUES["muscle"]
     tissue[expand(cavity, grid) & outside] = TISSUES["viscera"]
     tissue[expand(skull, grid) & outside] = TISSUES["viscera"]
+    # What contrast agent fills is no muscle, wherever it runs: vessels, and bowel that the cavity's outline left out.
+    tissue[expand(finding.blood, middle_grid) & outside & (ct > FAT_EDGE_HU)] = TISSUES["viscera"]
     lung_fine = expand(ndimage.binary_dilation(lungs), grid) & (ct < -300) & outside
     tissue[lung_fine & ((tissue == TISSUES["viscera"]) | expand(lungs, grid))] = TISSUES["lung"]
     tissue[skin_shell(outside, spacing)] = TISSUES["skin"]

@@ -38,6 +38,16 @@ def test_a_leg_from_calf_to_thigh_has_its_knee_where_bones_are_wide():
     assert found[55] == "thigh"
 
 
+def test_a_thigh_with_a_bright_artery_is_a_thigh():
+    low = (bone((110, 150), 14) | bone((135, 190), 7)) & (Z < 60)
+    knee = bone((120, 160), 38) & (Z >= 60) & (Z < 100)
+    high = (bone((120, 160), 16) | bone((150, 120), 6)) & (Z >= 100)
+    found = levels(low | knee | high)
+    assert found[5] == "lower_leg"
+    assert found[20] == "knee"
+    assert set(found[30:]) == {"thigh"}
+
+
 def test_levels_never_come_twice_and_only_ascend():
     rng = np.random.default_rng(3)
     path = sequence(rng.random((len(LEVELS), 200)), 4.0)

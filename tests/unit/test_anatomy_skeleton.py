@@ -77,7 +77,7 @@ def test_a_nodule_that_blurs_into_bone_is_told_from_it():
     nodule = ball(hu, (60, 90, 90 + 15 + 3 + 8), 8.0, 700)  # 3 mm from the cortex: one block and a half
     hu = ndimage.gaussian_filter(hu, (0.4, 0.7, 0.7))
     radius = np.hypot(Y - 90, X - 90)
-    dense = dense_bone(hu, LIMB, GRID)
+    dense, _ = dense_bone(hu, LIMB, GRID)
     assert dense[20, 45, 45 + 8]  # the gap is dense as well
     labels, _ = split(hu, dense)
     own = np.bincount(labels[nodule & (radius > 20)]).argmax()
@@ -118,9 +118,56 @@ def test_contrast_in_a_vessel_is_no_bone():
     hu = limb()
     vessel = np.hypot(Y - 90, X - 130) < 11
     hu[vessel] = 210
-    dense = dense_bone(ndimage.gaussian_filter(hu, (0, 0.6, 0.6)), LIMB, GRID)
+    dense, _ = dense_bone(ndimage.gaussian_filter(hu, (0, 0.6, 0.6)), LIMB, GRID)
     assert dense[vessel].mean() < 0.05
     assert dense[np.abs(np.hypot(Y - 90, X - 90) - 12.5) < 1.5].mean() > 0.95
+
+
+@pytest.mark.parametrize("noise", [0.0, 25.0])
+def test_an_artery_with_contrast_is_no_bone_but_a_bone_as_thin_is(noise):
+    """Femoral arteries became bone, and thighs with two bones became lower legs."""
+    hu = limb(noise)
+    beside = np.hypot(Y - 90, X - 128)
+    artery, fibula = hu.copy(), hu.copy()
+    artery[beside < 6] = 210
+    fibula[beside < 6] = 1000
+    fibula[beside < 3] = 0
+    results = [found(ndimage.gaussian_filter(one, (0, 0.5, 0.5))) for one in (artery, fibula)]
+    assert not results[0].bone[beside < 5].any()
+    assert results[0].blood[beside < 4].mean() > 0.95
+    assert results[0].bone[np.hypot(Y - 90, X - 90) < 12].mean() > 0.98
+    assert results[1].bone[beside < 5].mean() > 0.95
+    assert not results[1].blood.any()
+
+
+def test_a_soft_deposit_is_no_vessel():
+    """It is not bone either, but what is called a vessel is no lesion."""
+    hu = limb()
+    mass = ball(hu, (60, 90, 135), 16.0, 220)
+    result = found(ndimage.gaussian_filter(hu, (0.4, 0.8, 0.8)))
+    assert not result.bone[mass].any()
+    assert not result.blood.any()
+
+
+def test_a_large_pool_of_contrast_beside_bone_is_not_of_it():
+    """Stomach and bowel at 320 HU were 1.2 litres of bone."""
+    shape, step = (40, 100, 100), (3.0, 2.0, 2.0)
+    y, x = np.meshgrid(*[np.arange(n) * 2.0 for n in shape[1:]], indexing="ij")
+    y, x = np.broadcast_to(y, shape), np.broadcast_to(x, shape)
+    body = np.hypot(y - 100, x - 100) < 90
+    hu = np.where(body, 50.0, -1000.0).astype(np.float32)
+    vertebra = np.hypot(y - 40, x - 100)
+    hu[vertebra < 20] = 500
+    hu[vertebra < 18] = 180
+    bowel = np.hypot(y - 100, x - 100) < 38
+    hu[bowel] = 320
+    grid = blocks(shape, step, 2.0)
+    hu = ndimage.gaussian_filter(hu, (0.4, 0.8, 0.8)) + np.random.default_rng(0).normal(0, 10, shape).astype(np.float32)
+    result = find_skeleton(hu, body, distance(body, step), grid)
+    assert result.bone[bowel].mean() < 0.005  # 2 mm lie between them
+    assert result.blood[bowel].mean() > 0.95
+    assert not result.blood[(np.hypot(y - 100, x - 100) > 40) & (vertebra > 22)].any()
+    assert result.bone[vertebra < 17].mean() > 0.95
 
 
 def test_the_spinal_canal_is_no_marrow_but_a_closed_shaft_is():

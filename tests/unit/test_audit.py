@@ -26,11 +26,10 @@ def identifiers(out: Path, source: Path) -> dict[str, Any]:
         series=str(out / "series.tsv"),
         screening=str(out / "screening.json"),
         selection=str(out / "selection.json"),
-        identifiers=str(out / "identifiers.json"),
         scan=SCAN,
         sources={"source": str(source)},
     )
-    content: dict[str, Any] = json.loads((out / "identifiers.json").read_text())
+    content: dict[str, Any] = json.loads((out / "selection.json").read_text())
     return content
 
 
@@ -57,7 +56,7 @@ def test_the_list_holds_every_kind_of_identifier_and_is_private(marked: tuple[Pa
         "FrameOfReferenceUID UIDStem path OtherPatientNames"
     ).split():
         assert kind in kinds, kind
-    assert oct((root / "out" / "identifiers.json").stat().st_mode)[-3:] == "600"
+    assert oct((root / "out" / "selection.json").stat().st_mode)[-3:] == "600"
     # Nested names (a sequence of the request) count as well.
     assert any("NESTED" in item["value"] for item in content["identifiers"])
 

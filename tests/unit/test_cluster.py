@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from calciflow import launcher
-from calciflow.cluster import identity, queue, run, watch
+from calciflow.cluster import identity, queue, run, sacct, sbatch, watch
 from calciflow.cluster.queue import Job, SlurmSilent
 from calciflow.errors import StudyError
 
@@ -358,3 +358,59 @@ def test_sacct_without_accounting_is_answered_by_squeue(site):
     done = shim("sacct", "-X", "--name", "run_x", CALCIFLOW_SLURM_STATUS="squeue")
     assert done.stdout == "12|RUNNING --format=%i|%T --states=all --noheader --name run_x\n"
     assert shim("sacct", "-X", "--name", "run_x", CALCIFLOW_SLURM_STATUS="sacct").returncode == 1
+
+
+def test_sacct_is_asked_past_ourselves_and_its_answer_translated(tmp_path, monkeypatch, capsys):
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    for folder, text in ((ours, "echo ours"), (theirs, 'echo "7|CANCELLED by 1000"; echo "$@"; exit 3')):
+        folder.mkdir()
+        for name in ("sacct", "squeue"):
+            (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+            (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{ours}:{theirs}:{os.environ['PATH']}")
+    monkeypatch.setenv("CALCIFLOW_SLURM_BIN", str(ours))
+    assert sacct.main(["--name", "run"]) == 3
+    assert capsys.readouterr().out == "7|CANCELLED\n--name run\n"
+    monkeypatch.setenv("CALCIFLOW_SLURM_STATUS", "squeue")
+    sacct.main(["-X", "--name", "run"])
+    assert capsys.readouterr().out.splitlines()[1] == "--format=%i|%T --states=all --noheader --name run"
+
+
+@pytest.mark.parametrize(
+    ("first", "queue_knows", "printed", "status"),
+    [
+        ("echo 11", False, "11", 0),  # taken at once
+        ("echo 'Socket timed out' >&2; exit 1", True, "77", 0),  # taken, only the answer was lost
+        ("echo 'Socket timed out' >&2; exit 1", False, "12", 0),  # not taken: tried again
+        ("echo 'Invalid account' >&2; exit 1", True, "", 1),  # the job itself is wrong
+    ],
+)
+def test_a_job_is_neither_lost_nor_submitted_twice(tmp_path, monkeypatch, capfd, first, queue_knows, printed, status):
+    folder = tmp_path / "slurm"
+    folder.mkdir()
+    tried = tmp_path / "tried"
+    comment = 'for word in "$@"; do case $word in --comment=*) echo "77|${word#--comment=}" >> TRIED.queue;; esac; done'
+    (folder / "sbatch").write_text(
+        f"#!/bin/sh\n{comment}\nif [ -e TRIED ]; then echo 12; exit 0; fi\ntouch TRIED\n{first}\n".replace(
+            "TRIED", str(tried)
+        )
+    )
+    (folder / "squeue").write_text(f"#!/bin/sh\n{f'cat {tried}.queue' if queue_knows else 'true'}\n")
+    for name in ("sbatch", "squeue"):
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.setenv("CALCIFLOW_SLURM_BIN", str(tmp_path))
+    monkeypatch.setenv("CALCIFLOW_PATIENCE_S", "20")
+    assert sbatch.main(["job.sh"]) == status
+    assert capfd.readouterr().out.strip() == printed
+
+
+def test_the_mark_joins_a_comment_that_is_there():
+    assert sbatch.marked(["--comment", "mine", "job.sh"], " [m]") == ["--comment", "mine [m]", "job.sh"]
+    assert sbatch.marked(["job.sh"], " [m]") == ["--comment= [m]", "job.sh"]
+
+
+def test_without_slurm_nothing_is_submitted(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert sbatch.main(["job.sh"]) == 127
+    assert "not found" in capsys.readouterr().err

@@ -2,7 +2,9 @@
 
 import json
 import math
+import random
 from dataclasses import dataclass, field
+from difflib import unified_diff
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -535,3 +537,40 @@ def test_halves_of_a_region_that_the_form_scores_as_a_whole() -> None:
     )
     folded = fold_halves(clinical, scores).set_index(["region", "side"])["score"].to_dict()
     assert folded == {("chest", "midline"): 3.0, ("hand", "left"): 1.0, ("hand", "right"): 4.0}
+
+
+def test_statistics_do_not_depend_on_the_order_of_rows(tmp_path):
+    """Large enough for the bootstrap over people and the models of lesions."""
+    texts = []
+    for number, shuffle in enumerate((False, True, True)):
+        study, chance = Study(tmp_path / str(number)), random.Random(3)
+        for person in range(24):
+            count = chance.randint(1, 4)
+            lesions = [
+                lesion(
+                    place + 1,
+                    chance.choice(["hand", "thigh", "forearm"]),
+                    chance.choice(["left", "right"]),
+                    compartment=chance.choice(["muscle", "subcutaneous"]),
+                    concordance=chance.choice(["CT+PET+", "CT+PET-", "CT-PET+"]),
+                    ct_volume_ml=chance.randint(5, 300) / 100,
+                    suv_max=chance.randint(20, 90) / 10,
+                    suv_mean=chance.randint(10, 20) / 10,
+                    hu_max=chance.randint(300, 900),
+                    hu_mean=chance.randint(150, 290),
+                )
+                for place in range(count)
+            ]
+            if shuffle:
+                random.Random(number).shuffle(lesions)
+            study.add(f"sub-{person:02}", ("DM", "SSc")[person % 2], lesions)
+            marks = {("hand", "left"): chance.randint(0, 2), ("thigh", "right"): chance.randint(0, 2)}
+            for reader in ("A", "B"):
+                study.clinicians(f"sub-{person:02}", marks, reader=reader)
+        if shuffle:
+            for rows in (study.screening, study.people, study.clinical, study.scans):
+                random.Random(number).shuffle(rows)
+        study.run()
+        texts.append((study.folder / "out" / "statistics.tsv").read_text())
+    assert "lesion_model" in texts[0]
+    assert len(set(texts)) == 1, list(unified_diff(texts[0].splitlines(), texts[1].splitlines(), n=0))

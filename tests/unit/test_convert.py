@@ -11,9 +11,9 @@ import pytest
 
 import convert_speed
 import dicom_scans as make
-from calciflow.convert import convert_scan
 from calciflow.images import read_volume
 from calciflow.index import index_scan
+from dicom_scans import convert_scan
 
 
 def convert(source: Path, out: Path, **options: object) -> Path:
@@ -202,13 +202,14 @@ def test_memory_stays_below_twice_the_volume(tmp_path: Path) -> None:
     code = """
 import sys
 from pathlib import Path
-from calciflow.convert import convert_scan
+from calciflow.convert import convert_volume
 def peak():  # not ru_maxrss: that of a child begins with its parent's peak
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
 before = peak()
 o = sys.argv[1]
-names = {"ct": "ct.nii.gz", "ct_json": "ct.json", "pet": "p.nii.gz", "pet_json": "p.json"}
-convert_scan(selection=o + "/selection.json", **{key: o + "/" + name for key, name in names.items()})
+for name in ("pet", "ct"):
+    files = {"volume": f"{o}/{name}.nii.gz", "sidecar": f"{o}/{name}.json"}
+    convert_volume(selection=o + "/selection.json", modality=name, **files)
 print(peak() - before)
 """
     scripts = Path(__file__).resolve().parents[2] / "scripts"

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from calciflow import suvrules
-from calciflow.convert import convert_scan
 from calciflow.images import read_volume
 from calciflow.index import index_scan
+from dicom_scans import convert_scan
 
 METADATA: dict[str, Any] = {
     "Units": "Bq/mL",

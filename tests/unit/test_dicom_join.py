@@ -9,9 +9,9 @@ import pytest
 
 import dicom_scans as make
 from calciflow import suvrules
-from calciflow.convert import convert_scan
 from calciflow.images import Volume, read_volume
 from calciflow.index import index_scan
+from dicom_scans import convert_scan
 
 
 def run(source: Path, out: Path, **options: Any) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as Items
 
 import dicom_scans as make
-from calciflow.convert import convert_scan
 from calciflow.images import read_volume
 from calciflow.index import index_scan
+from dicom_scans import convert_scan
 
 ENHANCED_PET, ENHANCED_CT = "1.2.840.10008.5.1.4.1.1.130", "1.2.840.10008.5.1.4.1.1.2.1"
 

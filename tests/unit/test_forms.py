@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from calciflow.errors import StudyError
-from calciflow.forms import Row, clinical_mistakes, halves, holds, load_form
+from calciflow.forms import Row, halves, holds, load_form
 from calciflow.labels import AXIAL_REGIONS, REGIONS
 
 FORMS = Path(__file__).resolve().parents[2] / "config" / "forms"
@@ -116,22 +116,6 @@ def test_files_that_are_no_form(write, text):
 def test_a_form_that_is_not_there(tmp_path):
     with pytest.raises(StudyError, match=r"none\.yaml: there is no such file"):
         load_form(tmp_path / "none.yaml")
-
-
-def test_clinical_sheet_against_the_form(write):
-    form = load_form(write(GOOD))
-    rows = [
-        {"region": "hand", "side": "left"},
-        {"region": "hnad", "side": "left"},
-        {"region": "chest", "side": "left"},
-        {"region": "total", "side": "midline"},
-    ]
-    mistakes = clinical_mistakes(rows, form)
-    assert len(mistakes) == 2
-    assert "line 3" in mistakes[0]
-    assert "did you mean hand" in mistakes[0]
-    assert "line 4" in mistakes[1]
-    assert "midline" in mistakes[1]
 
 
 def test_a_lesion_on_the_midline_counts_on_both_sides_of_the_trunk():

@@ -20,11 +20,11 @@ from pydicom.tag import Tag
 
 import dicom_scans as make
 from calciflow import codes
-from calciflow.convert import convert_scan
 from calciflow.dicom.headers import quiet
 from calciflow.images import read_volume
 from calciflow.index import index_scan
 from calciflow.suv import normalise_scan
+from dicom_scans import convert_scan
 
 RULES: dict[str, Any] = {"tracer": "warn", "dose_range_mbq": (15.0, 1000.0), "max_uptake_hours": 6.0}
 FEW = settings(

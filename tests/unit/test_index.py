@@ -15,10 +15,10 @@ from pydicom.dataset import Dataset
 
 import dicom_scans as make
 from calciflow import codes
-from calciflow.convert import convert_scan
 from calciflow.images import read_volume
 from calciflow.index import index_scan
 from calciflow.tables import read_table
+from dicom_scans import convert_scan
 
 
 def run(source: Path | dict[str, str], out: Path, **options: Any) -> dict[str, Any]:

@@ -12,8 +12,16 @@ import pytest
 from calciflow import launcher
 from calciflow.errors import StudyError
 from calciflow.files import write_json
+from calciflow.internal import fail_and_retry
 from calciflow.sheets import Scan
-from calciflow.study import SCAN_FILES, ask_refresh, refresh_tokens, results_without_memory, source_digest
+from calciflow.study import (
+    SCAN_FILES,
+    ask_refresh,
+    refresh_tokens,
+    results_without_memory,
+    settle_times,
+    source_digest,
+)
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -133,3 +141,27 @@ def test_results_without_memory(study):
     assert results_without_memory(study)
     (study / ".snakemake" / "metadata").mkdir(parents=True)
     assert not results_without_memory(study)
+
+
+def test_only_times_from_the_future_are_settled(study):
+    now = time.time_ns()
+    hour = 3600 * 10**9
+    moments = {"results/a.tsv": -hour, "results/sub-01/b.tsv": hour, "private/c.json": 2 * hour, "scans/d.dcm": hour}
+    for name, offset in moments.items():
+        path = study / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        os.utime(path, ns=(now + offset, now + offset))
+    assert settle_times(study, time.time_ns()) == 2
+    assert (study / "results/a.tsv").stat().st_mtime_ns == now - hour
+    assert (study / "results/sub-01/b.tsv").stat().st_mtime_ns == (study / "private/c.json").stat().st_mtime_ns
+    assert (study / "scans/d.dcm").stat().st_mtime_ns == now + hour, "the data are not ours to touch"
+    assert settle_times(study, time.time_ns()) == 0
+
+
+def test_a_bug_in_index_asks_for_another_try_each_time(study, monkeypatch):
+    monkeypatch.chdir(study)
+    for attempt in (2, 3):
+        with pytest.raises(RuntimeError, match=r"traceback is in some\.log"):
+            fail_and_retry(prefix="sub-01_ses-01", index_log="some.log")
+        assert refresh_tokens(study)["sub-01_ses-01"] == f"attempt {attempt}"

@@ -268,6 +268,41 @@ def test_metal_and_organs_are_dropped_and_counted():
     assert result.findings["dropped"]["viscera, bowel contents or contrast"] == 1
 
 
+def streaked(amplitude, balls=()):
+    """A limb with a metal nail in the bone of its middle slices, whose streaks darken as much as they brighten."""
+    limb = bodies.limb(balls, half_z=60.0)
+    hu = limb.ct.array.astype(float)
+    z, y, x = np.indices(hu.shape)
+    z, y, x = (limb.ct.world(np.stack([z, y, x], -1).reshape(-1, 3))[:, axis].reshape(hu.shape) for axis in (2, 1, 0))
+    nail = (np.abs(z) < 10) & (np.hypot(x, y) < 8)
+    rng = np.random.default_rng(5)
+    for plane in np.flatnonzero((np.abs(z) < 10).any((1, 2))):
+        # Lines through the nail: noise over the angle, mean free.
+        lines = rng.normal(0, amplitude, 90)
+        angle = ((np.arctan2(y[plane], x[plane]) + np.pi) / (2 * np.pi) * 90).astype(int) % 90
+        hu[plane] += np.where(np.hypot(x[plane], y[plane]) < 60, lines[angle], 0.0)
+    hu[nail] = 3071
+    return bodies.Limb(limb.ct.like(hu.astype(np.int16)), limb.suv, limb.tissues, limb.regions, limb.anatomy)
+
+
+def test_streaks_of_metal_are_no_lesions_but_a_deposit_among_them_is():
+    deposit = Ball(0.0, 34.0, 3.0, 0.6, 1200.0)
+    alone = run(streaked(80.0))
+    assert not any(str(row["concordance"]).startswith("CT+") for row in alone.rows), alone.rows
+    assert alone.findings["dropped"]["metal streak"] >= 3
+    among = [row for row in run(streaked(80.0, [deposit])).rows if str(row["concordance"]).startswith("CT+")]
+    assert len(among) == 1
+    assert nearest(pd.DataFrame(among), deposit)["flags"] == "metal nearby"
+
+
+def test_a_soft_deposit_beside_metal_without_streaks_is_a_lesion():
+    """All up to 600 HU within 60 mm of metal was dropped, whether there were streaks or not."""
+    deposit = Ball(0.0, 34.0, 3.0, 0.6, 400.0)
+    rows = [row for row in run(streaked(0.0, [deposit])).rows if str(row["concordance"]).startswith("CT+")]
+    assert len(rows) == 1
+    assert "metal nearby" not in str(rows[0]["flags"])
+
+
 def test_unlikely_bone_is_looked_at_as_a_deposit():
     limb = bodies.limb([COLD], half_z=30.0)
     z, y, x = np.indices(limb.tissues.shape)
@@ -387,3 +422,62 @@ def test_the_lungs_edge_beside_a_deposit_in_the_chest_wall_is_no_bowel_gas():
         tissues[z, y, x] = label
         chest = dataclasses.replace(limb, ct=limb.ct.like(hu), tissues=tissues, regions=regions)
         assert len(run(chest).rows) == left
+
+
+def ball_around(limb, ball, radius):
+    z, y, x = np.indices(limb.tissues.shape)
+    place = limb.ct.index(np.array([[ball.x, ball.y, ball.z]]))[0]
+    return np.sqrt(sum(((a - c) * s) ** 2 for a, c, s in zip((z, y, x), place, limb.ct.spacing, strict=True))) < radius
+
+
+@pytest.mark.parametrize(
+    ("ball", "tissue", "region", "cause"),
+    [
+        (Ball(28.0, 0.0, 0.0, 0.5, 600.0), "other", "head", "inside the skull or airway"),
+        (Ball(28.0, 0.0, 0.0, 0.5, 600.0), "lung", "chest", "viscera, bowel contents or contrast"),
+        (Ball(28.0, 0.0, 0.0, 1.0, None, 9.0), "other", "head", "inside the skull or airway"),
+        (Ball(28.0, 0.0, 0.0, 1.0, None, 9.0), "bone", "thigh", "in bone"),
+        (Ball(28.0, 0.0, 0.0, 1.0, None, 9.0), None, None, "outside the body"),
+    ],
+)
+def test_what_lies_in_an_organ_is_dropped_by_its_cause_and_is_a_lesion_in_muscle(ball, tissue, region, cause):
+    limb = bodies.limb([ball], half_z=30.0)
+    assert len(run(limb).rows) == 1
+    near = ball_around(limb, ball, 14.0)  # all around it, short of the bone
+    tissues, regions = limb.tissues.copy(), limb.regions.copy()
+    tissues[near] = TISSUES[tissue] if tissue else 0
+    regions[near] = region_label(region, "right") if region else 0
+    found = run(bodies.Limb(limb.ct, limb.suv, tissues, regions, limb.anatomy))
+    assert found.rows == []
+    assert found.findings["dropped"].get(cause) == 1
+
+
+def test_what_lies_beside_gas_deep_in_the_trunk_fills_bowel():
+    ball = Ball(28.0, 0.0, 0.0, 0.5, 400.0)
+    limb = bodies.limb([ball], half_z=30.0)
+    regions = np.where(limb.tissues > 0, region_label("abdomen", "right"), 0).astype(np.uint8)
+    beside = ball_around(limb, Ball(28.0, 10.0, 0.0, 0.5), 6.0) & ~ball_around(limb, ball, ball.radius + 1)
+    gassy = limb.ct.like(np.where(beside, -900, limb.ct.array).astype(np.int16))
+    found = run(bodies.Limb(gassy, limb.suv, limb.tissues, regions, limb.anatomy))
+    assert found.findings["dropped"].get("viscera, bowel contents or contrast") == 1
+    # In a limb there is no bowel, whatever the gas is.
+    assert len(run(bodies.Limb(gassy, limb.suv, limb.tissues, limb.regions, limb.anatomy)).rows) == 1
+    assert len(run(bodies.Limb(limb.ct, limb.suv, limb.tissues, regions, limb.anatomy)).rows) == 1
+
+
+def test_an_injection_site_is_dropped_where_it_is_named():
+    limb = bodies.limb([AVID], half_z=30.0)
+    found = run(limb, Rules(injection_sites=("right thigh",)))
+    assert found.rows == []
+    assert found.findings["dropped"]["injection site"] == 1
+    assert len(run(limb, Rules(injection_sites=("left thigh",))).rows) == 1
+
+
+def test_warnings_say_what_is_not_comparable():
+    limb = bodies.limb([BOTH], half_z=30.0)
+    assert any("80 kVp" in text for text in run(limb, kvp=80.0).findings["warnings"])
+    calibrated = run(limb, Rules(hydroxyapatite_mg_per_hu_ml=0.5))
+    assert calibrated.rows[0]["hydroxyapatite_mg"] == pytest.approx(run(limb).rows[0]["hydroxyapatite_mg"] * 0.5 / 0.8)
+    assert not any("uncalibrated" in text for text in calibrated.findings["warnings"])
+    thick = bodies.limb([Ball(30.0, 0.0, 0.0, 2.0, 700.0)], ct_spacing=(5.0, 1.5, 1.5))
+    assert any("no Agatston score" in text for text in run(thick).findings["warnings"])

@@ -7,7 +7,6 @@ import numpy as np
 import pydicom
 import pytest
 
-from calciflow.convert import convert_scan
 from calciflow.files import read_json
 from calciflow.images import read_volume
 from calciflow.index import index_scan
@@ -16,6 +15,7 @@ from calciflow.phantom.scan import PhantomScan
 from calciflow.phantom.tiny import tiny_leg
 from calciflow.suv import normalise_scan
 from calciflow.tables import read_table
+from dicom_scans import convert_scan
 
 
 @pytest.fixture(scope="module")

@@ -27,6 +27,17 @@ def test_shrout_and_fleiss():
     assert (consistency.ci_low, consistency.ci_high) == pytest.approx((0.342, 0.946), abs=5e-4)
 
 
+def test_raters_with_the_same_mean_have_the_degrees_of_freedom_of_the_residual():
+    """Without a raters' effect Satterthwaite's v is (n - 1)(k - 1) = 3, whatever the error's size."""
+    for scale in (1.0, 0.1, 30.0):
+        result = icc(scale * np.array([[1, 2], [4, 3], [5, 6], [8, 7]]))
+        rows, error = 2 * (9 + 1 + 1 + 9) / 3, 0.5 * 4 / 3  # by hand: means 1.5, 3.5, 5.5, 7.5; residuals of 0.5
+        f_low, f_high = 15.439182, 15.439182  # F(0.975; 3, 3)
+        assert result.ci_low == pytest.approx(4 * (rows - f_low * error) / (f_low * 2 * error + 4 * rows), rel=1e-6)
+        high = 4 * (f_high * rows - error) / (2 * error + 4 * f_high * rows)
+        assert result.ci_high == pytest.approx(high, rel=1e-6)
+
+
 def test_an_offset_between_raters_is_consistent_but_does_not_agree():
     ratings = np.array([[1, 3], [2, 4], [3, 5], [4, 6]])
     assert icc(ratings, "consistency").estimate == 1
@@ -91,3 +102,11 @@ def test_bland_altman_of_nobody_and_of_one():
     assert math.isnan(one.lower)
     with pytest.raises(ValueError, match="length"):
         bland_altman([1, 2], [1])
+
+
+def test_two_people_are_enough_for_a_coefficient():
+    assert weighted_kappa([1, 2], [1, 2]) == 1
+    assert math.isnan(weighted_kappa([1], [1]))
+    # By hand, for two raters without a common offset: mean squares of 9 between people, 1 within.
+    assert icc([[1, 2], [4, 5]], "consistency").estimate == 1
+    assert icc([[1, 2], [5, 4]], "consistency").estimate == pytest.approx((9 - 1) / (9 + 1))

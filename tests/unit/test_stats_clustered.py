@@ -107,3 +107,9 @@ def test_coverage_of_the_bootstrap_at_24_people_and_its_lack_at_6():
             covered[people] += low <= 0 <= high
     assert covered[24] / trials >= 0.89
     assert covered[6] / trials <= 0.90  # why there is none in a small cohort
+
+
+def test_a_model_needs_two_rows_more_than_it_has_coefficients():
+    y, effect = np.array([1.0, 2.5, 4.0, 3.0]), np.array([0.0, 1.0, 0.0, 1.0])
+    assert math.isnan(random_intercept(y[:3], effect[:3], ["a", "a", "b"]).estimate)
+    assert math.isfinite(random_intercept(y, effect, ["a", "a", "b", "b"]).estimate)

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.proportion import proportion_confint
 
-from calciflow.stats.adjust import holm, proportion_interval, spread
+from calciflow.stats.adjust import holm, spread
 from calciflow.stats.correlation import spearman
 
 
@@ -65,13 +64,14 @@ def test_holm_over_two_signed_rank_tests_of_six_pairs_cannot_reach_the_limit():
     assert min(holm([0.03125, 0.03125])) == 0.0625
 
 
-def test_clopper_and_pearson():
-    assert proportion_interval(0, 6) == pytest.approx((0, 0.4593), abs=5e-5)
-    assert proportion_interval(3, 6) == pytest.approx(proportion_confint(3, 6, method="beta"))
-    assert proportion_interval(6, 6)[1] == 1
-    assert all(math.isnan(v) for v in proportion_interval(0, 0))
-
-
 def test_spread_of_nothing():
     assert spread([3, math.nan, 1, 2]) == (2, 1, 3)
     assert all(math.isnan(v) for v in spread([math.nan]))
+
+
+def test_three_people_are_the_fewest():
+    assert math.isnan(spearman([1, 2], [1, 2]).rho)
+    assert spearman([1, 2, 3], [1, 3, 2]).rho == pytest.approx(0.5)
+    assert spearman([1, 2, 3], [2, 4, 9]).p_exact == pytest.approx(2 / 6)
+    assert math.isnan(spearman(range(9), range(9)).p_exact)
+    assert spearman(range(8), range(8)).p_exact == pytest.approx(2 / 40320)

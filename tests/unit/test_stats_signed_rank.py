@@ -183,3 +183,11 @@ def test_type_one_error_and_coverage_at_six_pairs():
     assert tied / trials <= 0.05
     # with untied ranks the asymptotic p of the extreme is 0.0277 and that of the next 0.0464: it errs more often
     assert asymptotic / trials == pytest.approx(4 / 64, abs=4 * math.sqrt(0.0625 / trials))
+
+
+def test_no_difference_at_all_and_too_many_to_enumerate():
+    nothing = signed_rank([0.0, 0.0])
+    assert (nothing.p_exact, nothing.p_asymptotic, nothing.p_attainable, nothing.estimate) == (1, 1, 1, 0)
+    p, attainable = sign_flip([0.1 * n + 0.05 for n in range(21)])
+    assert math.isnan(p)
+    assert attainable == 2 / 2**21

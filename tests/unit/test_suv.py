@@ -7,7 +7,6 @@ import nibabel
 import numpy as np
 import pytest
 
-from calciflow.convert import convert_scan
 from calciflow.files import read_json, write_json
 from calciflow.images import Volume, read_volume, write_volume
 from calciflow.index import index_scan
@@ -15,6 +14,7 @@ from calciflow.selftest import AT_START, base, every
 from calciflow.suv import apply_factors, normalise_scan, plausibility, retained_fraction
 from calciflow.suvrules import extract
 from calciflow.suvrules.resolution import resolution
+from dicom_scans import convert_scan
 
 
 def test_factors_act_slice_by_slice_and_keep_their_digits():
@@ -58,6 +58,7 @@ def test_plausibility(fraction, length, height, mean, flagged):
         ("All-pass", 6.0),
         (None, 6.0),
         ("Gauss 99", 6.0),
+        ("Gauss 15.5", 6.0),
         (["a"], 6.0),
     ],
 )

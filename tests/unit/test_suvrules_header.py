@@ -2,16 +2,19 @@
 
 import contextlib
 import json
+import re
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset
 
 from calciflow.errors import Refusal
 from calciflow.selftest import base, enhanced, private, through_file
 from calciflow.suvrules import evaluate
-from calciflow.suvrules.header import SERIES_TAGS, extract
+from calciflow.suvrules.header import ADMINISTRATION_TAGS, SERIES_TAGS, SLICE_TAGS, extract
+from calciflow.suvrules.values import TAGS
 
 
 def test_the_result_survives_json():
@@ -102,3 +105,29 @@ def test_random_deletions_and_raw_bytes_lead_to_a_factor_or_a_refusal(data):
     header = json.loads(json.dumps(extract(series)))
     with contextlib.suppress(Refusal):
         assert min(evaluate(header).factors) > 0
+
+
+# What each key of the extracted header stands for, by the keywords of DICOM PS3.6.
+KEYWORDS = {
+    "start_datetime": "RadiopharmaceuticalStartDateTime", "start_time": "RadiopharmaceuticalStartTime",
+    "dose": "RadionuclideTotalDose", "half_life": "RadionuclideHalfLife", "agent": "Radiopharmaceutical",
+    "manufacturer": "Manufacturer", "image_type": "ImageType", "series_type": "SeriesType",
+    "corrected_image": "CorrectedImage", "attenuation_method": "AttenuationCorrectionMethod", "units": "Units",
+    "suv_type": "SUVType", "decay_correction": "DecayCorrection", "sex": "PatientSex", "weight": "PatientWeight",
+    "size": "PatientSize", "timezone": "TimezoneOffsetFromUTC", "kernel": "ConvolutionKernel",
+    "decay_corrected": "DecayCorrected", "attenuation_corrected": "AttenuationCorrected",
+    "decay_correction_datetime": "DecayCorrectionDateTime", "study_date": "StudyDate", "series_date": "SeriesDate",
+    "series_time": "SeriesTime", "acquisition_date": "AcquisitionDate", "acquisition_time": "AcquisitionTime",
+    "acquisition_datetime": "AcquisitionDateTime", "frame_reference_time": "FrameReferenceTime",
+    "frame_duration": "ActualFrameDuration", "decay_factor": "DecayFactor", "slope": "RescaleSlope",
+    "intercept": "RescaleIntercept",
+}  # fmt: skip
+
+
+def test_every_tag_that_is_read_is_the_standards():
+    tags = {**ADMINISTRATION_TAGS, **SERIES_TAGS, **SLICE_TAGS}
+    assert {key: keyword_for_tag(tag) for key, tag in tags.items()} == KEYWORDS
+    # The tags that messages name, too; private ones stand in no dictionary.
+    for key, words in TAGS.items():
+        for group, element in re.findall(r"\((\w{4}),([0-9A-F]{4})\)", words) if "Date/Time" not in words else []:
+            assert words.split(" ")[0] == keyword_for_tag((int(group, 16), int(element, 16))) == KEYWORDS[key]

@@ -286,3 +286,91 @@ def test_missing_keys_are_refused_not_stumbled_over():
     for values in ({}, {"number": 2}, {"number": 1, "slices": {}, "units": "BQML", "corrected_image": ["ATTN"]}):
         with pytest.raises(Refusal):
             evaluate(values)
+
+
+def test_a_weight_in_grams_and_the_limits_of_a_height():
+    # 1 to 500 kg are kilograms, from 1000 on it is grams (the SUV manual); what lies between is nobody's weight.
+    assert evaluate(header(PatientWeight="1050")).factors[0] == pytest.approx(AT_START * 1.05 / 70)
+    assert [w["code"] for w in evaluate(header(PatientWeight="70000")).warnings] == ["weight"]
+    for text in ("999", "0.99", "501"):
+        with pytest.raises(Refusal) as caught:
+            evaluate(header(PatientWeight=text))
+        assert caught.value.code == "weight"
+    area = {"Units": "CM2ML", "SUVType": "BSA"}
+    for text, legal in (("0.3", True), ("2.6", True), ("30", True), ("0.29", False), ("2.61", False), ("261", False)):
+        if legal:
+            assert evaluate(header(PatientSize=text, **area)).factors[0] > 0
+        else:
+            with pytest.raises(Refusal) as caught:
+                evaluate(header(PatientSize=text, **area))
+            assert caught.value.code == "body_size"
+
+
+@pytest.mark.parametrize(("off", "warned"), [(1.0, False), (1.05, False), (0.95, False), (1.2, True), (0.8, True)])
+def test_philips_two_factors_are_compared(off, warned):
+    values = header(Units="CNTS")
+    values["slices"]["philips_activity_factor"] = ["2.5"] * values["number"]
+    values["slices"]["philips_suv_factor"] = [str(2.5 * AT_START * off)] * values["number"]
+    result = evaluate(values)
+    assert result.factors == pytest.approx((2.5 * AT_START * off,))
+    assert ("philips_factors" in [w["code"] for w in result.warnings]) == warned
+    # Without weight or dose there is nothing to compare with, and nothing that the factor needs.
+    assert evaluate(values | {"weight": None}).factors == result.factors
+
+
+def test_a_half_life_that_is_no_number_is_refused_even_if_the_nuclide_is_known():
+    values = header()
+    values["administrations"][0]["half_life"] = "abc"
+    with pytest.raises(Refusal) as caught:
+        evaluate(values)
+    assert caught.value.code == "half_life"
+    values["administrations"][0]["half_life"] = None
+    result = evaluate(values)
+    assert result.factors[0] == pytest.approx(AT_START, rel=1e-6)
+    assert "half_life" in [w["code"] for w in result.warnings]
+
+
+def test_the_half_life_tells_another_tracer_where_no_code_does():
+    values = header(DecayCorrection="ADMIN")
+    values["administrations"][0] |= {"nuclide": None, "half_life": "4062.6"}
+    assert "Ga-68" in next(w["text"] for w in evaluate(values).warnings if w["code"] == "tracer")
+    values["administrations"][0]["half_life"] = "6586.2"
+    assert evaluate(values).warnings == []
+
+
+def test_short_uptake_is_told_from_twenty_minutes_down():
+    for time, told in (("104000", False), ("104001", True)):
+        values = header(
+            dose__RadiopharmaceuticalStartDateTime=f"20250101{time}", dose__RadiopharmaceuticalStartTime=time
+        )
+        assert ("uptake" in [w["code"] for w in evaluate(values).warnings]) == told
+
+
+@pytest.mark.parametrize(("last", "legal"), [("220000", True), ("220001", False)])
+def test_the_last_slice_lies_at_most_twice_the_longest_uptake_after_the_injection(last, legal):
+    """Injected at 10:00, 6 h of uptake at most: a whole-body scan has until 22:00."""
+    values = header(DecayCorrection="NONE", CorrectedImage=["ATTN"])
+    values["slices"]["acquisition_time"][-1] = last
+    if legal:
+        found = evaluate(values).factors
+        assert found[-1] == pytest.approx(found[0] * 2 ** (11 * 3600 / 6586.2))
+    else:
+        with pytest.raises(Refusal) as caught:
+            evaluate(values)
+        assert caught.value.code == "time"
+
+
+def test_administrations_with_different_half_lives_are_refused():
+    values = header()
+    values["administrations"] = [values["administrations"][0], {**values["administrations"][0], "half_life": "6588"}]
+    with pytest.raises(Refusal) as caught:
+        evaluate(values, {"injected_dose_mbq": 368.08})
+    assert caught.value.code == "half_life"
+
+
+def test_an_enhanced_frames_own_duration_is_read():
+    dataset = enhanced()[0]
+    for number, frame in enumerate(dataset.PerFrameFunctionalGroupsSequence):
+        frame.FrameContentSequence[0].FrameAcquisitionDuration = 1000.0 * (number + 60)
+    found = extract(through_file([dataset]))["slices"]["frame_duration"]
+    assert [float(text) for text in found] == [1000.0 * (number + 60) for number in range(len(found))]

@@ -149,3 +149,21 @@ def test_absurd_frame_times_overflow_nothing():
     values = header(acquisition_date=["20250101"], acquisition_time=["11"], frame_reference_time=["1e300"])
     with pytest.raises(Refusal, match="0054,1300"):
         decay_reference(values, scan_times(values), 6586.2)
+
+
+@pytest.mark.parametrize(("late_s", "warned"), [(0, False), (290, False), (-290, False), (900, True), (-900, True)])
+def test_a_reference_time_that_contradicts_the_series_is_told(late_s, warned):
+    """Up to one frame (5 min) may be the difference of frame start and frame middle: that is no contradiction."""
+    half_life = 6586.2
+    middle = mean_activity_delay(300.0, half_life)
+    values = header(
+        series_date=["20250101"],
+        series_time=["110000"],
+        acquisition_date=["20250101"],
+        acquisition_time=["111500"],
+        frame_reference_time=[str(1000 * (900 + middle - late_s))],
+        frame_duration=["300000"],
+        decay_factor=[str(2 ** (900 / half_life) * 2 ** (middle / half_life))],
+    )
+    reference = decay_reference(values, scan_times(values), half_life)
+    assert ("decay_reference" in [warning["code"] for warning in reference.warnings]) == warned, reference

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol", "sinfo")
 SBIN = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
@@ -77,13 +78,14 @@ def _free_ports(count: int) -> list[int]:
     return ports
 
 
-def wait_until(condition: Callable[[], object], seconds: float, what: str) -> None:
-    """Look ten times a second."""
+def wait_until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
+    """Look ten times a second; returns what the condition gave."""
     deadline = time.monotonic() + seconds
-    while not condition():
+    while not (found := condition()):
         if time.monotonic() > deadline:
             raise TimeoutError(f"not within {seconds:g} s: {what}")
         time.sleep(0.1)
+    return found
 
 
 class Cluster:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import Study
+from harness import REPOSITORY, Study
 
 pytestmark = [pytest.mark.xdist_group("study"), pytest.mark.slow]
 OFFLINE = ("unshare", "--net", "--mount")
@@ -85,13 +85,11 @@ def test_a_namespace_without_interface_is_offline():
     assert "unreachable" in done.stderr
 
 
-@pytest.mark.xfail(
-    strict=True, reason="41: one too many since audit and maps came; identifiers belong in the selection"
-)
 def test_a_scan_keeps_few_files(base):
     places = [base.folder / place / "sub-01" / "ses-01" for place in ("results", "logs", "private")]
     found = [path for place in places for path in place.rglob("*") if path.is_file()]
     assert 20 < len(found) <= FILES_A_SCAN, sorted(path.name for path in found)
+    assert f"in {len(found)} files, logs included" in (REPOSITORY / "config" / "README.md").read_text(encoding="utf-8")
     assert list(base.folder.rglob(".partial-*")) == []
 
 

@@ -87,7 +87,7 @@ def test_a_lock_that_nobody_holds_is_cleared(study):
 
 def leak(study):
     """Put an identifier of the first scan into a log; gives it."""
-    listed = json.loads((study.folder / "private" / "sub-01" / "ses-01" / "sub-01_ses-01_identifiers.json").read_text())
+    listed = json.loads((study.folder / "private" / "sub-01" / "ses-01" / "sub-01_ses-01_selection.json").read_text())
     uid = next(item["value"] for item in listed["identifiers"] if item["what"] == "StudyInstanceUID")
     with open(study.folder / "logs" / "screen.log", "a") as log:
         log.write(f"study {uid}\n")

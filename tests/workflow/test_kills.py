@@ -6,10 +6,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from calciflow.launcher import writers
 from harness import Study
 
 pytestmark = [pytest.mark.xdist_group("study"), pytest.mark.slow]
@@ -37,6 +39,27 @@ def whole_file(path):
             with open(partial, "r+b") as handle:
                 handle.truncate(partial.stat().st_size // 2)
             os.kill(os.getpid(), signal.SIGKILL)
+'''
+HOLD = '''
+
+_whole = whole_file
+
+
+@contextmanager
+def whole_file(path):
+    """A job of the rule that `hold` names says that it is there, and goes on when `hold` is gone."""
+    import sys
+    import time
+
+    job = next((word for word in sys.argv if ".snakemake/scripts" in word), sys.argv[0]).rsplit(".", 2)[-2]
+    hold = Path(".calciflow") / "hold"
+    with _whole(path) as partial:
+        yield partial
+        if hold.exists() and hold.read_text() == job:
+            hold.with_name("held-" + job).touch()
+            end = time.monotonic() + 900  # no job outlives a test that failed
+            while hold.exists() and time.monotonic() < end:
+                time.sleep(0.05)
 '''
 
 
@@ -74,39 +97,77 @@ def test_every_job_killed_with_half_a_file(base, fresh, tmp_path):
     assert study.planned() == {}
 
 
-def test_snakemake_killed_in_every_stage(base, fresh):
+def test_snakemake_killed_in_every_stage(base, fresh, tmp_path):
     """Jobs of the killed run live on: the next run does not start beside them."""
-    waited, printed = False, fresh.folder.parent / "printed.txt"
-    environment = {**os.environ, "PYTHONPATH": str(fresh.code / "scripts")}
-    command = [sys.executable, "-m", "calciflow.launcher", "run", str(fresh.folder), "--cores", "2"]
+    code = tmp_path / "code"
+    shutil.copytree(base.code, code, copy_function=shutil.copy2)
+    path = code / "scripts" / "calciflow" / "files.py"
+    path.write_text(path.read_text() + HOLD)
+    study = Study(fresh.folder, code)
+    memory = study.folder / ".calciflow"
+    memory.mkdir()
     for stage in CHAIN:
-        log = fresh.folder / "logs" / "sub-01" / "ses-01" / f"sub-01_ses-01_{stage}.log"
-        while not log.exists():
-            # Into a file: a pipe would be held open by the jobs that live on.
-            with printed.open("w") as out:
-                run = subprocess.Popen(command, env=environment, stdout=out, stderr=subprocess.STDOUT)
-            while run.poll() is None and not log.exists():
-                time.sleep(0.02)
-            kill_snakemake(run)
-            text = printed.read_text()
-            waited |= "processes still work there" in text or "another run is going on" in text
-    deadline = time.monotonic() + 60
-    while "exit status 0" not in (text := fresh.run(check=False)) and time.monotonic() < deadline:
-        time.sleep(0.5)
-    assert "exit status 0" in text
-    assert waited, "at least one job outlived its Snakemake"
-    assert differences(fresh, base) == []
-    assert fresh.planned() == {}
+        rule = stage.split("-")[0]
+        (memory / "hold").write_text(rule)
+        kill_run(study, "--forcerun", rule, when=memory / f"held-{rule}")
+        text = study.run(check=False)
+        assert "processes still work there" in text or "another run is going on" in text, f"{stage} lives on: {text}"
+        assert "exit status 2" in text
+        (memory / "hold").unlink()
+        wait_until(lambda: not writers(study.folder.resolve()), "the killed run's jobs end")
+    assert "exit status 0" in study.run()
+    assert differences(study, base) == []
+    assert list(study.folder.rglob(".partial-*")) == []
+    assert study.planned() == {}
 
 
-def kill_snakemake(run: "subprocess.Popen[bytes]") -> None:
-    """``kill -9`` of the launcher and of its Snakemake, not of the jobs."""
-    if run.poll() is not None:
-        return
+def kill_run(study: Study, *options: str, when: Path) -> None:
+    """Start a run; ``kill -9`` its launcher and its Snakemake, not their jobs, as soon as the file is there."""
+    environment = {**os.environ, "PYTHONPATH": str(study.code / "scripts")}
+    command = [sys.executable, "-m", "calciflow.launcher", "run", str(study.folder), "--cores", "2", *options]
+    printed = study.folder.parent / "printed.txt"
+    # Into a file: a pipe would be held open by the jobs that live on.
+    with printed.open("w") as out:
+        run = subprocess.Popen(command, env=environment, stdout=out, stderr=subprocess.STDOUT)
+    wait_until(lambda: when.exists() or run.poll() is not None, f"{when.name} is there")
+    assert run.poll() is None, f"the run ended before {when.name} was there:\n{printed.read_text()}"
+    # The job holds still, so Snakemake still waits for it.
     children = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
     for pid in (run.pid, *map(int, children)):
         os.kill(pid, signal.SIGKILL)
     run.wait()
+
+
+def wait_until(condition: Callable[[], bool], what: str, limit_s: float = 600) -> None:
+    """Wait for a state; the limit is only there to end a test that would never end."""
+    end = time.monotonic() + limit_s
+    while not condition():
+        if time.monotonic() > end:
+            pytest.fail(f"waited {limit_s:g} s in vain: {what}")
+        time.sleep(0.05)
+
+
+def test_clock_that_went_backwards(base, study):
+    """First run on a clock a month ahead, then sheets and scans' folders from tomorrow: nothing is made for ever."""
+    month = 30 * 86400
+    # Of the scans only folders: that a file has another time is a change of the source, which `index` writes down.
+    sources = [study.folder / "scans", *(path for path in (study.folder / "scans").rglob("*") if path.is_dir())]
+    made = [path for name in ("results", "private", "config") for path in (study.folder / name).rglob("*")]
+    for path in [*sources, *made]:
+        moment = path.stat().st_mtime + month  # in the order in which they were made
+        os.utime(path, (moment, moment))
+    # A stage in the middle runs again, and all that rests on it.
+    study.set_config("clinical_scores: config/clinical_scores.tsv\nlesions: {hu_floor: 140}\n")
+    assert study.finished()["lesions"] == 2
+    assert study.planned() == {}
+    study.set_config("clinical_scores: config/clinical_scores.tsv\n")
+    tomorrow = time.time() + 86400
+    for path in [*sources, *(study.folder / "config").rglob("*")]:
+        os.utime(path, (tomorrow, tomorrow))
+    study.run("--forcerun", "index")
+    assert differences(study, base) == []
+    assert study.planned() == {}
+    assert study.finished() == {}
 
 
 @pytest.fixture

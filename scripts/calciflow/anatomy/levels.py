@@ -124,13 +124,18 @@ def costs(p: Profile) -> NDArray[np.float64]:
     has_lung, has_skull = p.lung > 8.0, p.skull > 8.0
     axial = p.central > 4.0
     none = p.bones == 0
+    # A femoral artery with contrast agent or a calcified wall is a small second section beside the shaft; a
+    # fibula has a fourth of the tibia's section.
+    shaft = (p.width < 60) & (p.first < 16)
+    beside = (p.bones > 1) & (p.bones < 4) & (p.second < 0.3 * p.first)
     table = {
         "foot": np.where((p.total > 0.16 * p.area) & (p.area < 130) & ~axial, 0.2, 1.0) + 0.3 * (p.bones == 2),
-        "lower_leg": np.where((p.bones == 2) & (p.first > 1.5 * p.second) & (p.width < 60) & (p.reach < 90), 0.0, 1.0),
+        "lower_leg": np.where((p.bones == 2) & (p.first > 1.5 * p.second) & (p.width < 60) & (p.reach < 90), 0.0, 1.0)
+        + 0.1 * (p.second < 0.2 * p.first),
         "knee": np.where((p.width > 55) & (p.reach < 115) & (p.total > 0.12 * p.area) & ~axial, 0.1, 1.0),
-        "thigh": np.where((p.bones == 1) & (p.width < 60) & (p.first < 16), 0.0, 1.0),
+        "thigh": np.where(shaft & (p.bones == 1), 0.0, np.where(shaft & beside, 0.15, 1.0)),
         "pelvis": np.where((p.bones >= 2) & (p.reach > 75) & (p.area > 120), 0.2, 1.0)
-        + 0.3 * ~(p.total > 8)
+        + 0.3 * (~(p.total > 8) | (shaft & (p.second < 3.0)))
         + 0.4 * (axial & (p.lateral < 6.0))
         + 0.4 * (p.bones >= 7),
         "abdomen": np.where(axial & (p.area > 150), 0.3, 1.0) + 0.4 * (p.lateral > 7.0),

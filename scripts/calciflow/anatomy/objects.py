@@ -26,6 +26,16 @@ WIDEST_SHELL_MM = 2.6
 BROAD = 0.22
 """Share of the smaller object's surface beyond which a contact is no neck."""
 
+CONTRAST_ML = 0.2
+"""Inside of an object that must be seen to tell contrast agent."""
+
+CONTRAST_HU, CONTRAST_RISE, CONTRAST_SPREAD = 330.0, 1.2, 0.06
+"""Blood with contrast agent reads 150 to 300 HU, is as dense at its surface as inside, and even. All objects that are
+bone, in four phantoms and after calming, have a densest 2 % above 330 HU or an inside that spreads by over 6 %."""
+
+TUBE_MM, TUBE_WIDTH_MM = 60.0, 25.0
+"""Least length of a vessel, and its largest width with its bends: deposits in muscle are shorter or wider."""
+
 Labels = NDArray[np.int32]
 Floats = NDArray[np.float64]
 
@@ -205,3 +215,34 @@ def describe(hu: NDArray[np.float32], mask: Mask, skin_depth: NDArray[np.float32
         here,
         here / max(float(around.max()), 1e-3),
     )
+
+
+def is_contrast(hu: NDArray[np.float32], mask: Mask, grid: Grid) -> bool:
+    """Whether an object is blood or bowel contents with contrast agent: even inside, and no denser at its surface.
+
+    Bone is densest at its surface, wherever it is thick enough to have an inside. A soft deposit may look so too:
+    neither is bone.
+
+    Parameters
+    ----------
+    hu, mask
+        Calmed HU and the object in a box around it.
+    grid
+        For the block size.
+    """
+    inner = ndimage.binary_erosion(mask, np.ones((3, 3, 3)))
+    if inner.sum() * grid.block_ml < CONTRAST_ML:
+        return False
+    values = hu[inner]
+    level = float(values.mean())
+    densest = float(np.percentile(hu[mask], 98))
+    return bool(densest < CONTRAST_HU and densest < CONTRAST_RISE * level and values.std() < CONTRAST_SPREAD * level)
+
+
+def is_tube(mask: Mask, grid: Grid) -> bool:
+    """Whether an object is long and narrow, as a vessel is and a nodule, a sheet or a mass is not."""
+    points = np.argwhere(mask) * np.array(grid.spacing)
+    spread = points - points.mean(axis=0)
+    # A uniform rod of length L has a standard deviation of L / sqrt(12).
+    extents = np.sqrt(12.0 * np.clip(np.linalg.eigvalsh(spread.T @ spread / len(points)), 0, None))
+    return bool(extents[2] > TUBE_MM and extents[1] < TUBE_WIDTH_MM and extents[2] > 4.0 * extents[1])

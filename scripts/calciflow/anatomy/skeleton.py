@@ -4,7 +4,7 @@ First from build and surroundings alone: from that skeleton the body's plan is f
 that is no large bone is judged again, and the skeleton is mended where the second answer differs.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import cc3d
@@ -12,17 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from calciflow.anatomy.bone import dense_bone, fill_marrow
+from calciflow.anatomy.bone import calm, dense_bone, fill_marrow
 from calciflow.anatomy.evidence import REACH_MM, SOFT_HU, axes_of, groups, in_line, look_around, saddles
 from calciflow.anatomy.grid import Grid, Mask
 from calciflow.anatomy.judge import ANCHOR_ODDS, Candidate, Place, build_odds, probability
-from calciflow.anatomy.objects import Labels, describe, split
+from calciflow.anatomy.objects import Labels, describe, is_contrast, is_tube, split
 
 SMALLEST_ML = 0.02
 """Smaller objects are never a bone of their own, only a piece of one."""
 
 LARGE_ML = 150.0
 """No deposit reported so far was larger and had the build of a bone; saves describing femora."""
+
+CONTRAST_OBJECT_ML = 1.0
+"""Smaller objects have too little inside to show contrast agent."""
 
 LIKELY, TAKEN = 0.5, 0.6
 """Probabilities from which an object is bone, for finding the plan and in the end: to lose a deposit costs more than to
@@ -50,6 +53,8 @@ class Finding:
         Objects that are no large bones.
     hu
         Mean HU of the blocks.
+    blood
+        Vessels, and bowel, that contrast agent fills.
     """
 
     bone: Mask
@@ -58,6 +63,7 @@ class Finding:
     taken: Flags
     candidates: list[Candidate]
     hu: NDArray[np.float32]
+    blood: Mask
 
     @property
     def others(self) -> Mask:
@@ -92,7 +98,7 @@ def find_skeleton(hu: NDArray[np.float32], body: Mask, skin_depth: NDArray[np.fl
     grid
         Blocks of about 2 mm.
     """
-    dense = dense_bone(hu, body, grid)
+    dense, blood = dense_bone(hu, body, grid)
     labels, count = split(hu, dense)
     size = np.bincount(labels[labels > 0], minlength=count + 1)
     volume = size * grid.block_ml
@@ -100,8 +106,10 @@ def find_skeleton(hu: NDArray[np.float32], body: Mask, skin_depth: NDArray[np.fl
     margin = _margin(grid)
     taken = volume > LARGE_ML
     taken[0] = False
+    contrast, vessel = _contrast(hu, labels, volume, boxes, grid)
+    taken &= ~contrast
     shapes = {}
-    for label in np.flatnonzero((volume > 0) & ~taken).tolist():
+    for label in np.flatnonzero((volume > 0) & ~taken & ~contrast).tolist():
         box = _box(boxes[label], hu.shape, margin)
         shapes[label] = describe(hu[box], labels[box] == label, skin_depth[box], grid)
         cut = any(part.start == 0 or part.stop == end for part, end in zip(boxes[label], hu.shape, strict=True))
@@ -110,7 +118,7 @@ def find_skeleton(hu: NDArray[np.float32], body: Mask, skin_depth: NDArray[np.fl
     axes = axes_of(labels, count, grid)
     flesh = body & (hu > -500.0)
     candidates = []
-    for label in np.flatnonzero((volume > 0) & ~taken).tolist():
+    for label in np.flatnonzero((volume > 0) & ~taken & ~contrast).tolist():
         box = _box(boxes[label], hu.shape, margin)
         near = labels[box]
         # Pieces of one deposit don't enclose each other.
@@ -125,7 +133,21 @@ def find_skeleton(hu: NDArray[np.float32], body: Mask, skin_depth: NDArray[np.fl
     contact, saddle = saddles(hu, labels, count, taken)
     candidates = [replace(c, contact=float(contact[c.label]), saddle=float(saddle[c.label])) for c in candidates]
     filled, skull = fill_marrow(taken[labels], _without(hu, labels, taken), grid)
-    return Finding(_but(filled, labels, taken), skull, labels, taken, candidates, hu)
+    return Finding(_but(filled, labels, taken), skull, labels, taken, candidates, hu, blood | vessel[labels])
+
+
+def _contrast(
+    hu: NDArray[np.float32], labels: Labels, volume: NDArray[np.floating], boxes: Sequence[Box], grid: Grid
+) -> tuple[Flags, Flags]:
+    """For each label, whether it is filled with contrast agent; and whether it is a vessel, by its shape too."""
+    quiet = calm(hu, grid)
+    contrast = np.zeros(len(volume), bool)
+    vessel = np.zeros(len(volume), bool)
+    for label in np.flatnonzero(volume >= CONTRAST_OBJECT_ML).tolist():
+        mask = labels[boxes[label]] == label
+        contrast[label] = is_contrast(quiet[boxes[label]], mask, grid)
+        vessel[label] = contrast[label] and is_tube(mask, grid)
+    return contrast, vessel
 
 
 def _without(hu: NDArray[np.float32], labels: Labels, taken: Flags) -> NDArray[np.float32]:
@@ -172,6 +194,4 @@ def settle(
         # A box cuts large bones open: it may add to the new object's marrow, but takes only from a rejected one's.
         new = _but(filled, labels, taken)[at]
         bone[inner] = (bone[inner] | new) if taken[label] else (bone[inner] & new)
-    return Finding(
-        _but(bone, finding.labels, taken), finding.skull, finding.labels, taken, finding.candidates, finding.hu
-    ), chances
+    return replace(finding, bone=_but(bone, finding.labels, taken), taken=taken), chances

@@ -9,8 +9,8 @@ from calciflow.anatomy.grid import Grid, Mask, apart, closed, dilate, distance, 
 FAT_EDGE_HU = -30.0
 """Half way between fat (-100) and muscle (50)."""
 
-SKIN_MM = 2.5
-"""Skin is 1 to 3 mm thick; at least one voxel."""
+THICK_SKIN_MM = 2.5
+"""Thickest skin; lean blocks beneath it are muscle or septa."""
 
 SEPTUM_MM = 3.0
 """Veins and septa of subcutaneous fat are thinner than twice this."""
@@ -62,7 +62,7 @@ def muscle_compartment(hu: NDArray[np.float32], body: Mask, bone: Mask, dense: M
     """
     step = grid.spacing
     depth = distance(body, step)
-    lean = (body & (hu > FAT_EDGE_HU) & (depth > SKIN_MM + 0.75 * max(step[1:])) & ~dense) | bone
+    lean = (body & (hu > FAT_EDGE_HU) & (depth > THICK_SKIN_MM + 0.75 * max(step[1:])) & ~dense) | bone
     core = opened(lean, SEPTUM_MM, step) | bone
     labels, count = cc3d.connected_components(core, connectivity=6, return_N=True)
     if count:

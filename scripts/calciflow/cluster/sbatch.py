@@ -49,7 +49,9 @@ def submitted(mark: str, environment: dict[str, str], until: float) -> str | Non
             done = subprocess.run(squeue, env=environment, capture_output=True, text=True, timeout=60, check=False)
             if done.returncode == 0:
                 rows = (line.split("|", 1) for line in done.stdout.splitlines() if "|" in line)
-                return next((number.strip() for number, comment in rows if comment.strip().endswith(mark)), None)
+                return next(
+                    (number.strip() for number, comment in rows if comment.strip().endswith(mark.strip())), None
+                )
         except subprocess.TimeoutExpired:
             pass
         if time.monotonic() > until:

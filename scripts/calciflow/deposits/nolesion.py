@@ -1,6 +1,5 @@
 """What is no lesion: each rule gives a cause, and the dropped are counted by it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import cc3d
@@ -8,18 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calciflow.deposits.ct import Deposit
+from calciflow.deposits.metal import METAL_HU, Metal, beside_metal, is_streak
 from calciflow.deposits.pet import Focus
 from calciflow.deposits.scene import PetScene
 from calciflow.images import Volume
 from calciflow.labels import TISSUES, region_of
 from calciflow.mapping import Mapping as PetMapping
-from calciflow.measure.boxes import Box, Spacing, distance_to
-
-METAL_HU = 2500.0
-"""No deposit is that dense (hydroxyapatite of dense calcinosis reads up to about 2000 HU); metal is, and enamel."""
-
-STREAK_MM = 60.0
-"""In the slices of metal, thin bright lines up to that far from it are its streaks."""
+from calciflow.measure.boxes import Spacing, distance_to
 
 BLOOD_RATIO = 1.6
 """A vessel shows up to about the blood pool's uptake, and noise on top."""
@@ -86,14 +80,15 @@ def judge_deposit(
     hu: NDArray[np.int16],
     tissues: NDArray[np.uint8],
     regions: NDArray[np.uint8],
-    metal: Mapping[str, NDArray[np.float64]],
+    metal: Metal,
     spacing: Spacing,
 ) -> Verdict:
     """Tell whether a CT deposit is a lesion.
 
-    The rules, in order: metal (density), streaks of metal (thin and in its slices), teeth (dense, in the head, at
-    bone), viscera and lung around most of it (bowel contents and contrast, stones, vessels of the trunk), bone around
-    most of it (a hole in the bone map), the inside of the skull (``other`` around it, in the head).
+    The rules, in order: metal (density), streaks of metal (in its slices, and no brighter than streaks there are
+    dark), teeth (dense, in the head, at
+    bone), viscera and lung around most of it, or viscera where it lies (bowel contents and contrast, stones, vessels),
+    bone around most of it (a hole in the bone map), the inside of the skull (``other`` around it, in the head).
     """
     hu = hu[deposit.box]
     labels, places = tissues[deposit.box], regions[deposit.box]
@@ -102,12 +97,13 @@ def judge_deposit(
     region = _region(places[deposit.mask])
     if deposit.density.hu_max >= METAL_HU:
         return Verdict("metal")
-    if _near_metal(deposit, metal, spacing):
+    if is_streak(deposit, metal, spacing):
         return Verdict("metal streak")
     if region == "head" and deposit.density.hu_max >= TEETH_HU and fractions.get("bone", 0) > 0.2:
         return Verdict("teeth")
     organs = fractions.get("viscera", 0.0) + fractions.get("lung", 0.0)
-    if organs > MOSTLY:
+    own = tissue_fractions(labels, deposit.mask).get("viscera", 0.0)
+    if organs > MOSTLY or own > MOSTLY:
         return Verdict("viscera, bowel contents or contrast")
     if fractions.get("bone", 0.0) > MOSTLY:
         return Verdict("bone")
@@ -116,6 +112,8 @@ def judge_deposit(
     if region in ("head", "neck") and fractions.get("other", 0.0) > MOSTLY:
         return Verdict("inside the skull or airway")
     flags = []
+    if beside_metal(deposit, metal):
+        flags.append("metal nearby")
     if organs > 0.2:
         flags.append("viscera nearby")
     return Verdict(None, tuple(flags))
@@ -143,31 +141,6 @@ def _region(labels: NDArray[np.uint8]) -> str | None:
     if not len(known):
         return None
     return region_of(int(np.bincount(known).argmax()))[0]
-
-
-def find_metal(hu: NDArray[np.int16], body: Box | None) -> dict[str, NDArray[np.float64]]:
-    """Slices with metal and where its centre lies in each: ``{"slices": (n,), "centres": (n, 2)}``.
-
-    Enamel and single voxels are not enough: at least 20 voxels of a slice.
-    """
-    slices, centres = [], []
-    if body is not None:
-        for index in range(body[0].start, body[0].stop):
-            plane = hu[index] >= METAL_HU
-            if plane.sum() >= 20:
-                slices.append(float(index))
-                centres.append(np.argwhere(plane).mean(axis=0))
-    return {"slices": np.array(slices), "centres": np.array(centres).reshape(-1, 2)}
-
-
-def _near_metal(deposit: Deposit, metal: Mapping[str, NDArray[np.float64]], spacing: Spacing) -> bool:
-    if not len(metal["slices"]):
-        return False
-    centre = deposit.voxels.mean(axis=0)
-    inside = np.isin(np.unique(deposit.voxels[:, 0]), metal["slices"]).all()
-    nearest = int(np.argmin(np.abs(metal["slices"] - centre[0])))
-    apart = np.hypot(*((centre[1:] - metal["centres"][nearest]) * np.array(spacing[1:])))
-    return bool(inside and apart < STREAK_MM and deposit.density.hu_max < 600)
 
 
 def in_vessel(focus: Focus, scene: PetScene) -> bool:

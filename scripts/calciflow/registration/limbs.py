@@ -5,16 +5,15 @@ displacement field, in which neighbours along a limb blend over their joint and 
 that it lies on.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
-from scipy.spatial.transform import Rotation
 
 from calciflow.mapping import Mapping, move
+from calciflow.registration.climb import climb, turn_about
 from calciflow.registration.field import build_field, joint_owners
 from calciflow.registration.outline import limb_fit
 from calciflow.registration.scene import Scene, sample
@@ -32,8 +31,6 @@ from calciflow.registration.skeleton import (
 )
 
 _TURN_STEPS_DEG, _SHIFT_STEPS_MM = (4.0, 2.0, 1.0, 0.5), (2.0, 1.0, 0.5, 0.25)
-_MAX_TURN_DEG = 30.0
-"""A hand of 18 cm whose middle moves by 20 mm about a still wrist turns by 15 degrees, a shorter one by 20."""
 _TURNED = 0.85
 """Where the search from the best shift ends below this correlation (limbs in place lie near 0.9), the segment's turns
 about its joint are tried as starts too: a finger lies as well on its neighbour's uptake as on its own."""
@@ -47,17 +44,8 @@ _PIVOT_MM = 15.0
 _TURN_PULL = 0.01 / 10.0**2
 """Correlation lost per square degree: about the axis of a shaft all turns look alike."""
 _POINTS = 2500
-_ROUNDS = 6
 _KEPT_BY_SKELETON = "the skeleton fits its uptake better, by more than chance; the PET shows no outline"
 _KEPT_BY_BOTH = "skeleton and outline fit better, each by more than chance"
-
-
-def _turn_about(centre: NDArray[np.float64], parameters: NDArray[np.float64]) -> NDArray[np.float64]:
-    """4 x 4 of a rotation vector (degrees) about ``centre`` and a shift (mm)."""
-    matrix = np.eye(4)
-    matrix[:3, :3] = Rotation.from_rotvec(parameters[:3], degrees=True).as_matrix()
-    matrix[:3, 3] = centre + parameters[3:] - matrix[:3, :3] @ centre
-    return matrix
 
 
 def _pivot(skeleton: Pattern, placed: NDArray[np.float64], segment: Segment) -> NDArray[np.float64] | None:
@@ -68,31 +56,6 @@ def _pivot(skeleton: Pattern, placed: NDArray[np.float64], segment: Segment) -> 
         return None
     near = own[cKDTree(holder).query(own, distance_upper_bound=_PIVOT_MM)[0] < _PIVOT_MM]
     return near.mean(axis=0) if len(near) else None
-
-
-def _climb(
-    score: Callable[[NDArray[np.float64]], float],
-    start: NDArray[np.float64],
-    turns: tuple[float, ...],
-    steps: tuple[float, ...],
-) -> tuple[NDArray[np.float64], float]:
-    """Coordinate search, largest steps first: six parameters, a smooth hill, the same result on every machine."""
-    best, value = start, score(start)
-    for turn, step in zip(turns, steps, strict=True):
-        for _ in range(_ROUNDS):
-            improved = False
-            for axis in range(6):
-                for sign in (-1.0, 1.0):
-                    trial = best.copy()
-                    trial[axis] += sign * (turn if axis < 3 else step)
-                    if np.linalg.norm(trial[:3]) > _MAX_TURN_DEG:
-                        continue
-                    found = score(trial)
-                    if found > value + 1e-6:
-                        best, value, improved = trial, found, True
-            if not improved:
-                break
-    return best, value
 
 
 def correct_segment(
@@ -120,27 +83,27 @@ def correct_segment(
     cap = uptake_cap(sample(scene.pet, points + start.shift))
 
     def score(parameters: NDArray[np.float64]) -> float:
-        matrix = _turn_about(centre, parameters)
+        matrix = turn_about(centre, parameters)
         seen = sample(scene.pet, move(matrix, points))
         value = float(correlations(expected, seen[None], cap)[0])
         pull = _TURN_PULL * float(parameters[:3] @ parameters[:3])
         return value - pull if np.isfinite(value) else -np.inf
 
     straight = np.concatenate([np.zeros(3), start.shift])
-    best, value = _climb(score, straight, _TURN_STEPS_DEG, _SHIFT_STEPS_MM)
+    best, value = climb(score, straight, _TURN_STEPS_DEG, _SHIFT_STEPS_MM)
     if value < _TURNED and pivot is not None:
         swings = [
             np.concatenate(
-                [turn, move(_turn_about(pivot, np.concatenate([turn, np.zeros(3)])), centre[None])[0] - centre]
+                [turn, move(turn_about(pivot, np.concatenate([turn, np.zeros(3)])), centre[None])[0] - centre]
             )
             for turn in _SWINGS_DEG
         ]
         heights = np.array([score(swing) for swing in swings])
         for number in np.argsort(-heights, kind="stable")[:_TRIALS]:
-            found, height = _climb(score, swings[number], _TURN_STEPS_DEG, _SHIFT_STEPS_MM)
+            found, height = climb(score, swings[number], _TURN_STEPS_DEG, _SHIFT_STEPS_MM)
             if height > value + 1e-6:
                 best, value = found, height
-    matrix = np.round(_turn_about(centre, best), 9)
+    matrix = np.round(turn_about(centre, best), 9)
     whole = placed[chosen]
     after = float(correlations(skeleton.expected[chosen], sample(scene.pet, move(matrix, whole))[None], cap)[0])
     before = float(correlations(skeleton.expected[chosen], sample(scene.pet, whole)[None], cap)[0])

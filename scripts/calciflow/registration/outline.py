@@ -92,9 +92,12 @@ def limb_fit(
     return Fit(old, new, float(rise * np.sqrt((independent - 3) / 2)))
 
 
-def body_fit(scene: Scene, outline: Pattern, placed: NDArray[np.float64]) -> Comparison:
-    """Compare the whole outline as the header has it with ``placed``, part by part."""
-    seen = [sample(scene.pet, points) for points in (outline.points, placed)]
+def body_fit(scene: Scene, outline: Pattern, before: NDArray[np.float64], after: NDArray[np.float64]) -> Comparison:
+    """Compare two places of the whole outline part by part.
+
+    ``before`` and ``after``: where the outline's points come to lie in the PET, RAS mm, (n, 3).
+    """
+    seen = [sample(scene.pet, points) for points in (before, after)]
     order = np.argsort(outline.part, kind="stable")
     counts = np.bincount(outline.part) if len(order) else np.zeros(0, int)
     groups = np.split(order, np.cumsum(counts)[:-1]) if len(counts) else []

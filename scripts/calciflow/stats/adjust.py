@@ -1,16 +1,14 @@
-"""Several tests at once, and proportions.
+"""Several tests at once, and the spread of a series.
 
 References
 ----------
 Holm S. A simple sequentially rejective multiple test procedure. Scand J Statist 1979; 6:65-70.
-Clopper CJ, Pearson ES. The use of confidence or fiducial limits. Biometrika 1934; 26:404-413.
 """
 
 import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -22,16 +20,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
         running = max(running, (len(known) - place) * p_values[i])
         adjusted[i] = min(1.0, running)
     return adjusted
-
-
-def proportion_interval(hits: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Clopper and Pearson's exact interval of a proportion; NaN for n = 0."""
-    if n == 0:
-        return math.nan, math.nan
-    tail = (1 - level) / 2
-    low = 0.0 if hits == 0 else float(stats.beta.ppf(tail, hits, n - hits + 1))
-    high = 1.0 if hits == n else float(stats.beta.ppf(1 - tail, hits + 1, n - hits))
-    return low, high
 
 
 def spread(values: Sequence[float]) -> tuple[float, float, float]:

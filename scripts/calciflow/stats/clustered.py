@@ -55,7 +55,8 @@ def cluster_bootstrap(
     rows: dict[Hashable, list[int]] = {}
     for place, person in enumerate(people):
         rows.setdefault(person, []).append(place)
-    groups = [np.array(places, dtype=np.intp) for places in rows.values()]
+    # By name: whoever stands first in a table would otherwise be drawn otherwise.
+    groups = [np.array(rows[person], dtype=np.intp) for person in sorted(rows, key=str)]
     if len(groups) < 2:
         return NAN, NAN
     chance = np.random.default_rng(SEED)
