@@ -29,8 +29,8 @@ DARKEST = 0.002
 STREAK_RATIO = 4.0
 """How far a slice's brightest streak rises over muscle, in units of that darkening. In Gaussian streaks the darkest
 0.2 % of muscle (a tenth of which is fat) lie two standard deviations below that fat, and the brightest of a thousand
-places four to five above muscle: twice as far. Streaks have longer tails: twice that again. Set on two phantoms with hip
-prostheses, where it takes 26 of 33 streaks that were lesions, and one true nodule, 150 mm from the metal."""
+places four to five above muscle: twice as far. Streaks have longer tails: twice that again. Set on two phantoms with
+hip prostheses, where it takes 26 of 33 streaks that were lesions, and one true nodule, 150 mm from the metal."""
 
 RAISED = 0.2
 """Share of a deposit's rise that a streak may make, from which it is flagged."""
