@@ -108,7 +108,7 @@ def _pools(hu: NDArray[np.float32], mean: NDArray[np.float32], body: Mask, grid:
     """
     bright = (mean > DENSE_HU - 25.0) & (mean < POOL_HU) & body
     if bright.sum() * grid.block_ml < POOL_ML:
-        return bright & False
+        return np.zeros_like(bright)
     size = [min(3, end) for end in hu.shape]
     spread = ndimage.uniform_filter(mean * mean, size=size) - ndimage.uniform_filter(mean, size=size) ** 2
     bright &= spread < (POOL_SPREAD * mean) ** 2
@@ -116,9 +116,7 @@ def _pools(hu: NDArray[np.float32], mean: NDArray[np.float32], body: Mask, grid:
     stats = cc3d.statistics(labels)
     out = np.zeros_like(bright)
     margin = [int(np.ceil(POOL_EDGE_MM / step)) + 1 for step in grid.spacing]
-    for label in np.flatnonzero(stats["voxel_counts"] * grid.block_ml >= POOL_ML).tolist():
-        if label == 0:
-            continue
+    for label in (1 + np.flatnonzero(stats["voxel_counts"][1:] * grid.block_ml >= POOL_ML)).tolist():
         box = tuple(
             slice(max(0, part.start - m), part.stop + m)
             for part, m in zip(stats["bounding_boxes"][label], margin, strict=True)

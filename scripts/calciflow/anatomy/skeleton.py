@@ -108,8 +108,9 @@ def find_skeleton(hu: NDArray[np.float32], body: Mask, skin_depth: NDArray[np.fl
     taken[0] = False
     contrast, vessel = _contrast(hu, labels, volume, boxes, grid)
     taken &= ~contrast
+    told = (volume > 0) & ~contrast
     shapes = {}
-    for label in np.flatnonzero((volume > 0) & ~taken & ~contrast).tolist():
+    for label in np.flatnonzero(told & ~taken).tolist():
         box = _box(boxes[label], hu.shape, margin)
         shapes[label] = describe(hu[box], labels[box] == label, skin_depth[box], grid)
         cut = any(part.start == 0 or part.stop == end for part, end in zip(boxes[label], hu.shape, strict=True))
@@ -118,7 +119,7 @@ def find_skeleton(hu: NDArray[np.float32], body: Mask, skin_depth: NDArray[np.fl
     axes = axes_of(labels, count, grid)
     flesh = body & (hu > -500.0)
     candidates = []
-    for label in np.flatnonzero((volume > 0) & ~taken & ~contrast).tolist():
+    for label in np.flatnonzero(told & ~taken).tolist():
         box = _box(boxes[label], hu.shape, margin)
         near = labels[box]
         # Pieces of one deposit don't enclose each other.

@@ -14,7 +14,8 @@ from calciflow.registration.scene import FWHM_TO_SIGMA, Scene, box_around
 
 # Arms, hands, head and feet move on their own between CT and PET; the rest of the body decides.
 FIRM_REGIONS = ("chest", "abdomen", "pelvis", "shoulder", "thigh")
-_ENOUGH_FIRM = 0.3
+FIRM_LABELS = tuple(label for label, (region, _) in REGION_LABELS.items() if region in FIRM_REGIONS)
+ENOUGH_FIRM = 0.3
 """Part of the body in view that must be firm regions to decide alone; a scan of a hand has none."""
 _RIM_MM = 12.0
 """The mask reaches this far past the body, so that its outline counts."""
@@ -34,9 +35,8 @@ _DESCENT = Descent(
 def firm_mask(scene: Scene) -> NDArray[np.bool_]:
     """Blocks that decide on the body's position: firm regions and a rim around them, or all if they are too few."""
     body = scene.body > 0.5
-    labels = [label for label, (region, _) in REGION_LABELS.items() if region in FIRM_REGIONS]
-    firm = body & np.isin(scene.regions, labels)
-    if firm.sum() < _ENOUGH_FIRM * body.sum():
+    firm = body & np.isin(scene.regions, FIRM_LABELS)
+    if firm.sum() < ENOUGH_FIRM * body.sum():
         firm = body
     return dilate(firm, _RIM_MM, scene.spacing)
 

@@ -8,26 +8,22 @@ better by more than chance.
 import numpy as np
 from numpy.typing import NDArray
 
-from calciflow.labels import REGION_LABELS
 from calciflow.mapping import move
 from calciflow.registration.climb import climb, turn_about
 from calciflow.registration.outline import body_fit
-from calciflow.registration.rigid import FIRM_REGIONS
+from calciflow.registration.rigid import ENOUGH_FIRM, FIRM_LABELS
 from calciflow.registration.scene import Scene
 from calciflow.registration.skeleton import Pattern, agreement, compare
 
 _TURN_STEPS_DEG, _SHIFT_STEPS_MM = (1.0, 0.5, 0.25, 0.125), (2.0, 1.0, 0.5, 0.25)
 _POINTS = 8000
 """Points of the skeleton that the search looks at; a whole body has 200,000, and fixes six numbers with far fewer."""
-_LEAST_FIRM = 0.3
-"""Part of the skeleton that firm regions must hold to decide alone: an arm that moved must not drag the body."""
 
 
 def _thinned(skeleton: Pattern) -> Pattern:
     """The skeleton of the firm regions, or all of it where there is little, thinned to ``_POINTS``."""
-    labels = [label for label, (region, _) in REGION_LABELS.items() if region in FIRM_REGIONS]
-    firm = np.flatnonzero(np.isin(skeleton.region, labels))
-    chosen = firm if len(firm) >= _LEAST_FIRM * len(skeleton.points) else np.arange(len(skeleton.points))
+    firm = np.flatnonzero(np.isin(skeleton.region, FIRM_LABELS))
+    chosen = firm if len(firm) >= ENOUGH_FIRM * len(skeleton.points) else np.arange(len(skeleton.points))
     every = max(1, len(chosen) // _POINTS)
     chosen = chosen[::every]
     return Pattern(
