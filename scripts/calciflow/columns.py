@@ -321,6 +321,7 @@ CAUSES = {
     "metal streak": "A streak of metal.",
     "teeth": "Teeth.",
     "bone": "A piece of the skeleton.",
+    "on the skin": "Sticks out of the body as a whole: electrodes, leads, tubes.",
     "viscera, bowel contents or contrast": "Dense, but inside the body's cavities.",
     "outside the body": "Not in the body.",
     "in bone": "Uptake of bone.",

@@ -13,6 +13,7 @@ from calciflow.deposits.ct import CtRules, Deposit, find_deposits
 from calciflow.deposits.match import Part, match
 from calciflow.deposits.metal import Metal, find_metal
 from calciflow.deposits.nolesion import Verdict, in_dense, in_urine, judge_deposit, judge_focus
+from calciflow.deposits.onskin import on_skin
 from calciflow.deposits.pet import Focus, PetRules, find_foci
 from calciflow.deposits.places import at_spine, at_sternum
 from calciflow.deposits.reference import ct_blur, kvp_threshold, slice_noise
@@ -184,7 +185,11 @@ def _keep_deposits(
     dropped: Counter[str],
 ) -> list[Deposit]:
     kept = []
-    for deposit in deposits:
+    outside = on_skin(deposits, ct, tissues, regions)
+    for deposit, sticks_out in zip(deposits, outside, strict=True):
+        if sticks_out:
+            dropped["on the skin"] += 1
+            continue
         verdict = judge_deposit(deposit, ct.array, tissues, regions, metal, ct.spacing)
         centre = ct.world(deposit.voxels).mean(axis=0)
         if verdict.cause is None and (

@@ -84,7 +84,10 @@ def soft_background(
     fwhm_mm
         Resolution of the PET.
     """
-    parts = [blur(shares[name], fwhm_mm, spacing) for name in SOFT]
+    # A vein in fat takes up what muscle does; laid on as fat it would stand out as a focus.
+    lean = shares["strands"]
+    real = {"muscle": shares["muscle"] + lean, "fat": shares["fat"] - lean, "other": shares["other"]}
+    parts = [blur(real[name], fwhm_mm, spacing) for name in SOFT]
     levels = tissue_levels(rest, parts, quiet)
     if not levels.any():
         return (0.5 * np.float32(reference) * shares["body"]).astype(np.float32)

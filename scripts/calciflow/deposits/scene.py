@@ -24,6 +24,12 @@ BODY_MARGIN_MM = 15.0
 QUIET_RATIO = 3.0
 """Soft tissue above that many times its median is no normal tissue."""
 
+FAT_HU, LEAN_HU = -100.0, 50.0
+"""Subcutaneous fat reads -120 to -90 HU; muscle and blood 40 to 60."""
+
+CALCIUM_HU, AIR_EDGE_HU = 130, -300
+"""Denser voxels may be deposits, lighter ones are skin's edge: neither tells how much of fat is lean."""
+
 FILTER = 0.6
 """Width of the detecting filter relative to the PET's blur: near the matched filter, without merging neighbours."""
 
@@ -37,7 +43,8 @@ class PetScene:
     suv
         PET crop, g/ml, with its affine.
     shares
-        Share of each voxel that is body, bone, organs (viscera and lung), muscle, fat (with skin), other; 0 to 1.
+        Share of each voxel that is body, bone, organs (viscera and lung), muscle, fat (with skin), other; and of the
+        fat what CT shows as strands of lean tissue (vessels, fascia); 0 to 1.
     spill
         What bone and organs explain, SUV.
     background
@@ -85,15 +92,18 @@ def block_counts(labels: NDArray[np.uint8], wanted: tuple[int, ...], factors: tu
     """Count some labels in blocks of ``factors`` voxels; incomplete last blocks are filled up by their edge."""
     table = np.zeros(256, np.uint8)
     table[list(wanted)] = 1
-    padding = [(0, -size % factor) for size, factor in zip(labels.shape, factors, strict=True)]
-    total: NDArray[Any] = np.pad(table[labels], padding, mode="edge") if np.any(padding) else table[labels]
+    # Up to 255 voxels in a block add up in a byte.
+    return _block_sums(table[labels], factors, np.uint8 if int(np.prod(factors)) < 256 else np.uint16)
+
+
+def _block_sums(values: NDArray[Any], factors: tuple[int, int, int], kind: type[np.generic]) -> NDArray[Any]:
+    padding = [(0, -size % factor) for size, factor in zip(values.shape, factors, strict=True)]
+    total: NDArray[Any] = np.pad(values, padding, mode="edge") if np.any(padding) else values
     for axis in (2, 1, 0):
         parts = [
             total[tuple(slice(start, None, factors[axis]) if a == axis else slice(None) for a in range(3))]
             for start in range(factors[axis])
         ]
-        # Up to 255 voxels in a block add up in a byte.
-        kind = np.uint8 if int(np.prod(factors)) < 256 else np.uint16
         summed = parts[0].astype(kind)
         for part in parts[1:]:
             summed = summed + part
@@ -116,9 +126,11 @@ def shares_on_pet(
     # Every other voxel of a fine CT is enough for the share of a PET voxel.
     thin = [max(1, int(FINE_MM / step)) for step in ct.spacing]
     tissues = np.ascontiguousarray(tissues[:: thin[0], :: thin[1], :: thin[2]])
+    hu = ct.array[:: thin[0], :: thin[1], :: thin[2]]
     index = index / np.array(thin)
     fine_mm = [step * skip for step, skip in zip(ct.spacing, thin, strict=True)]
-    factors = tuple(max(1, round(0.7 * wide / fine)) for wide, fine in zip(pet_spacing, fine_mm, strict=True))
+    zf, yf, xf = (max(1, round(0.7 * wide / fine)) for wide, fine in zip(pet_spacing, fine_mm, strict=True))
+    factors = (zf, yf, xf)
     place = ((index + 0.5) / np.array(factors) - 0.5).T
     kinds = {
         "body": tuple(TISSUES.values()),
@@ -130,10 +142,26 @@ def shares_on_pet(
     }
     result = {}
     for name, wanted in kinds.items():
-        coarse = block_counts(tissues, wanted, (factors[0], factors[1], factors[2]))
+        coarse = block_counts(tissues, wanted, factors)
         values = ndimage.map_coordinates(coarse, place, order=1, output=np.float32, mode="constant", cval=0.0)
         result[name] = (values / np.float32(np.prod(factors))).reshape(shape).astype(np.float32)
+    strands = lean_in_fat(hu, tissues, factors)
+    result["strands"] = ndimage.map_coordinates(strands, place, order=1, mode="constant", cval=0.0).reshape(shape)
     return result
+
+
+def lean_in_fat(hu: NDArray[np.int16], tissues: NDArray[np.uint8], factors: tuple[int, int, int]) -> NDArray[np.float32]:
+    """Share of each block that the map calls subcutaneous fat and that CT shows as vessels, fascia and other strands.
+
+    Fat and lean tissue mix in a CT value as they mix in the voxel: linearly from ``FAT_HU`` to ``LEAN_HU``. Means over
+    blocks are limited, not voxels: limited noise would pass for strands. Calcium is left out.
+    """
+    fat = tissues == TISSUES["subcutaneous_fat"]
+    fat &= (hu < CALCIUM_HU) & (hu > AIR_EDGE_HU)
+    rise = np.where(fat, (hu - np.float32(FAT_HU)) / np.float32(LEAN_HU - FAT_HU), np.float32(0))
+    count = _block_sums(fat.view(np.uint8), factors, np.float32)
+    lean = np.clip(_block_sums(rise, factors, np.float32), 0.0, count)
+    return (lean / np.float32(np.prod(factors))).astype(np.float32)
 
 
 def build_scene(

@@ -1,0 +1,76 @@
+"""What lies on the skin: electrodes, leads and tubes that touch the body and pass for a part of it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from calciflow.deposits.ct import Deposit
+from calciflow.images import Volume
+from calciflow.labels import region_of
+from calciflow.measure.boxes import Spacing, distance_to, grow, offset
+
+BALL_MM = 12.0
+"""Radius of a ball that rolls inside the body's outline and reaches all of it but what sticks out.
+
+An electrode is a disc of 10 mm radius and a tube is thinner; arms, thighs and necks are wider throughout.
+"""
+
+STICKS_OUT = 0.7
+"""A deposit that bulges the skin keeps its foot in the body; what lies on the skin sticks out as a whole."""
+
+FOOT = 0.2
+"""Share of a piece beside such an object that sticks out, from which it is a part of it."""
+
+BROAD = ("neck", "chest", "abdomen", "pelvis", "shoulder", "upper_arm", "forearm", "thigh", "lower_leg")
+"""Elsewhere (ears, fingers, elbows, kneecaps, heels) the body itself is as narrow as what lies on it."""
+
+
+def on_skin(
+    deposits: Sequence[Deposit], ct: Volume, tissues: NDArray[np.uint8], regions: NDArray[np.uint8]
+) -> list[bool]:
+    """Which deposits lie on the skin.
+
+    Those that stick out as a whole (``STICKS_OUT``), and those that do in part (``FOOT``) and lie within a ball's
+    radius of such a one: the rim of an electrode is pressed into the skin.
+
+    Parameters
+    ----------
+    tissues, regions
+        Label maps on the CT's grid; 0 is outside.
+    """
+    shares = [sticking_out(deposit, tissues, regions, ct.spacing) for deposit in deposits]
+    whole = [deposit for deposit, share in zip(deposits, shares, strict=True) if share >= STICKS_OUT]
+    if not whole:
+        return [False] * len(deposits)
+    tree = cKDTree(np.concatenate([ct.world(deposit.voxels) for deposit in whole]))
+    return [
+        share >= STICKS_OUT or (share >= FOOT and float(tree.query(ct.world(deposit.voxels))[0].min()) <= BALL_MM)
+        for deposit, share in zip(deposits, shares, strict=True)
+    ]
+
+
+def sticking_out(
+    deposit: Deposit, tissues: NDArray[np.uint8], regions: NDArray[np.uint8], spacing: Spacing
+) -> float:
+    """Share of a deposit's voxels that stick out of the body, 0 to 1; 0 where the body is narrow itself.
+
+    Notes
+    -----
+    The body is opened with a ball of ``BALL_MM`` (eroded and dilated by it): ridges and knobs narrower than the ball
+    are left out. A ball that reaches a voxel lies within two radii of it, so a crop that wide is enough.
+    """
+    places = regions[deposit.box][deposit.mask]
+    places = places[places > 0]
+    if not len(places) or region_of(int(np.bincount(places).argmax()))[0] not in BROAD:
+        return 0.0
+    if not (distance_to(tissues[deposit.box] == 0, spacing)[deposit.mask] <= BALL_MM).any():
+        return 0.0
+    box = grow(deposit.box, 2.0 * BALL_MM, spacing, tissues.shape)
+    core = distance_to(tissues[box] == 0, spacing) > BALL_MM
+    if not core.any():
+        return 0.0
+    opened = distance_to(core, spacing) <= BALL_MM
+    own = tuple((deposit.voxels - offset(box)).T)
+    return float((~opened[own]).mean())
