@@ -74,10 +74,13 @@ class Mapping:
         found = move(inverse, points)
         if self.field is None:
             return found
+        # Most points lie where nothing moved by itself and are exact at once: only the others go on.
+        left = np.arange(len(points))
         for _ in range(_STEPS):
-            step = (points - self.ct_to_pet(found)) @ inverse[:3, :3].T
-            found = found + step
-            if not len(step) or np.abs(step).max() < _CLOSE_MM:
+            step = (points[left] - self.ct_to_pet(found[left])) @ inverse[:3, :3].T
+            found[left] += step
+            left = left[np.abs(step).max(axis=1) >= _CLOSE_MM]
+            if not len(left):
                 break
         return found
 

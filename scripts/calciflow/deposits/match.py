@@ -63,13 +63,17 @@ def match(
     Notes
     -----
     A focus matches a deposit if one of its voxels lies within ``reach_mm`` of the deposit, or if the deposit lies
-    in its basin where uptake is at least half as high as nearby.
+    in its basin where uptake is at least half as high as nearby. A diffusely hot muscle's uptake is no deposit's: what
+    lies in it is told by the fit alone.
     """
     step = np.array(spacing)
     reach = reach_mm(tolerance_mm, fwhm_mm)
     trees = [cKDTree(points * step) for points in deposits]
     parts: list[Part] = []
     for number, focus in enumerate(foci):
+        if focus.diffuse:
+            parts.append(Part(None, number, focus.voxels))
+            continue
         places = focus.voxels * step
         near = _distances(trees, places, reach)
         touched = np.flatnonzero((near <= reach).any(axis=1)) if len(trees) else np.array([], int)

@@ -7,6 +7,7 @@ import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
+from calciflow.deposits.diffuse import diffuse_zones
 from calciflow.deposits.scene import FILTER, PetScene
 from calciflow.measure.amplitude import SPILL_DOUBT
 
@@ -47,6 +48,8 @@ class Focus:
         Filtered excess over its noise.
     bone_fraction, organ_fraction
         Share of its uptake that spill from bone, and from organs, explains.
+    diffuse
+        Whether it is a diffusely hot muscle group rather than a focus.
     """
 
     voxels: NDArray[np.int64]
@@ -56,6 +59,7 @@ class Focus:
     significance: float
     bone_fraction: float
     organ_fraction: float
+    diffuse: bool = False
     flags: list[str] = field(default_factory=list)
 
 
@@ -108,12 +112,13 @@ def find_foci(scene: PetScene, rules: PetRules) -> tuple[list[Focus], Counter[st
     filtered, needed = scene.filtered, needed_excess(scene, rules)
     significance = (filtered / np.maximum(needed, 1e-6) * rules.z).astype(np.float32)
     over = filtered > needed
+    zones = diffuse_zones(scene, needed)
+    for zone in zones:
+        over[tuple(zone.voxels.T)] = False
     labels = cc3d.connected_components(over, connectivity=18)
     count = int(labels.max())
-    if not count:
-        return [], dropped
-    boxes = cc3d.statistics(labels)["bounding_boxes"]
-    foci = []
+    boxes = cc3d.statistics(labels)["bounding_boxes"] if count else []
+    foci = [_whole(zone.voxels, excess, significance, scene) for zone in zones]
     voxel_ml = scene.suv.voxel_ml
     # Found in the filtered image, a point source is as wide as both blurs together.
     least_ml = POINT_SHARE * np.pi / 6.0 * (scene.fwhm_mm**2 * (1.0 + FILTER**2)) ** 1.5 / 1000.0
@@ -221,14 +226,41 @@ def _delimit(
     grid[tuple((voxels - low).T)] = 1
     parts = cc3d.connected_components(grid, connectivity=18)
     voxels = voxels[parts[tuple((voxels - low).T)] == parts[tuple(basin[top] - low)]]
-    inner = tuple(voxels.T)
-    total = max(float(np.maximum(scene.suv.array[inner], 0).sum(dtype=np.float64)), 1e-6)
+    bone_fraction, organ_fraction = _explained(voxels, scene)
     return Focus(
         voxels=voxels,
         basin=basin,
         heights=heights,
         peak=(int(basin[top][0]), int(basin[top][1]), int(basin[top][2])),
         significance=float(significance[where].max()),
-        bone_fraction=float(np.clip(scene.spill.bone[inner].sum(dtype=np.float64) / total, 0, 1)),
-        organ_fraction=float(np.clip(scene.spill.organs[inner].sum(dtype=np.float64) / total, 0, 1)),
+        bone_fraction=bone_fraction,
+        organ_fraction=organ_fraction,
     )
+
+
+def _whole(
+    voxels: NDArray[np.int64], excess: NDArray[np.float32], significance: NDArray[np.float32], scene: PetScene
+) -> Focus:
+    """A diffusely hot muscle group as it is: no half height, no basin."""
+    where = tuple(voxels.T)
+    peak = voxels[int(np.argmax(excess[where]))]
+    bone_fraction, organ_fraction = _explained(voxels, scene)
+    return Focus(
+        voxels=voxels,
+        basin=voxels,
+        heights=excess[where],
+        peak=(int(peak[0]), int(peak[1]), int(peak[2])),
+        significance=float(significance[where].max()),
+        bone_fraction=bone_fraction,
+        organ_fraction=organ_fraction,
+        diffuse=True,
+    )
+
+
+def _explained(voxels: NDArray[np.int64], scene: PetScene) -> tuple[float, float]:
+    """Shares of the uptake that spill from bone, and from organs, explains."""
+    inner = tuple(voxels.T)
+    total = max(float(np.maximum(scene.suv.array[inner], 0).sum(dtype=np.float64)), 1e-6)
+    parts = (scene.spill.bone, scene.spill.organs)
+    bone, organs = (float(np.clip(part[inner].sum(dtype=np.float64) / total, 0, 1)) for part in parts)
+    return bone, organs

@@ -1,0 +1,89 @@
+"""Diffuse uptake of muscle, as of active myositis: one finding for a muscle group, not a lesion for each patch of it."""
+
+from dataclasses import dataclass
+
+import cc3d
+import numpy as np
+from numpy.typing import NDArray
+
+from calciflow.deposits.scene import PetScene
+from calciflow.measure.boxes import box_of, distance_to, grow
+
+DIFFUSE_ML = 20.0
+"""Muscle that takes up too much is diffuse rather than focal from that volume on; ours."""
+
+BLOOD_RATIO = 1.6
+"""Blood vessels among muscles reach the blood pool's uptake and noise over it; inflamed muscle takes up more."""
+
+FRINGE = 0.5
+"""Muscle hangs together where its uptake rises by that share of what a focus needs: patches lie in one muscle."""
+
+FOCAL = 2.0
+"""What rises that many times as far as the middle of the muscle's uptake stands out of it: a focus of its own."""
+
+FOCAL_Z = 4.0
+"""And by that many standard deviations of the filtered noise."""
+
+MUSCLE = 0.5
+
+
+@dataclass(frozen=True)
+class Zone:
+    """A muscle group with diffuse uptake.
+
+    Attributes
+    ----------
+    voxels
+        (n, 3) indices (z, y, x) on the scene's grid of what takes up too much, without foci that stand out.
+    """
+
+    voxels: NDArray[np.int64]
+
+
+def diffuse_zones(scene: PetScene, needed: NDArray[np.float32]) -> list[Zone]:
+    """Find muscle groups of at least ``DIFFUSE_ML`` that take up too much.
+
+    Parameters
+    ----------
+    needed
+        Filtered excess that a focus must exceed, SUV, on the scene's grid.
+
+    Returns
+    -------
+    list of Zone
+        From the largest down. A zone leaves out foci that stand out of it, with a width of the PET's blur around them.
+
+    Notes
+    -----
+    Uptake in muscle without calcification, diffuse or on both sides, is seen in active myositis (An et al. 2014); it is
+    patchy, and each patch would pass for a focus.
+    """
+    muscle = scene.shares["muscle"] > MUSCLE
+    over = scene.filtered > needed
+    labels = cc3d.connected_components((scene.filtered > FRINGE * needed) & muscle, connectivity=18)
+    sizes = np.bincount(labels[over], minlength=1)
+    sizes[0] = 0
+    boxes = cc3d.statistics(labels)["bounding_boxes"]
+    zones = []
+    for label in np.flatnonzero(sizes * scene.suv.voxel_ml >= DIFFUSE_ML):
+        box = grow(boxes[label], scene.fwhm_mm, scene.suv.spacing, labels.shape)
+        own = (labels[box] == label) & over[box]
+        if float(np.median(scene.suv.array[box][own])) < BLOOD_RATIO * scene.uptakes.reference:
+            continue
+        zone = own & ~_foci_in(own, scene, box)
+        if zone.sum() * scene.suv.voxel_ml >= DIFFUSE_ML:
+            zones.append(Zone(np.argwhere(zone) + np.array([part.start for part in box])))
+    return sorted(zones, key=lambda zone: -len(zone.voxels))
+
+
+def _foci_in(own: NDArray[np.bool_], scene: PetScene, box: tuple[slice, slice, slice]) -> NDArray[np.bool_]:
+    """What stands out of a zone, and a width of the blur around it."""
+    filtered = scene.filtered[box]
+    level = float(np.median(filtered[own]))
+    hot = own & (filtered > np.maximum(FOCAL * level, level + FOCAL_Z * scene.filtered_noise[box]))
+    tight = box_of(hot)
+    if tight is None:
+        return hot
+    wide = grow(tight, scene.fwhm_mm, scene.suv.spacing, own.shape)
+    hot[wide] = distance_to(hot[wide], scene.suv.spacing) <= scene.fwhm_mm
+    return hot
