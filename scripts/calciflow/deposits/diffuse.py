@@ -25,6 +25,13 @@ FOCAL_Z = 4.0
 """And by that many standard deviations of the filtered noise."""
 
 MUSCLE = 0.5
+"""Share of muscle in a voxel of muscle."""
+
+OTHER = 0.2
+"""Share of bone and organs in a voxel beside muscle that may show muscle's uptake: less than that."""
+
+MOSTLY = 0.6
+"""Share of muscle in a zone, at least."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,9 @@ def diffuse_zones(scene: PetScene, needed: NDArray[np.float32]) -> list[Zone]:
     """
     muscle = scene.shares["muscle"] > MUSCLE
     over = scene.filtered > needed
-    labels = cc3d.connected_components((scene.filtered > FRINGE * needed) & muscle, connectivity=18)
+    # Blur carries muscle's uptake over its border, and the map takes thin muscle for fat.
+    soft = muscle | (over & (scene.shares["bone"] + scene.shares["organs"] < OTHER))
+    labels = cc3d.connected_components((scene.filtered > FRINGE * needed) & soft, connectivity=18)
     sizes = np.bincount(labels[over], minlength=1)
     sizes[0] = 0
     boxes = cc3d.statistics(labels)["bounding_boxes"]
@@ -68,6 +77,8 @@ def diffuse_zones(scene: PetScene, needed: NDArray[np.float32]) -> list[Zone]:
     for label in np.flatnonzero(sizes * scene.suv.voxel_ml >= DIFFUSE_ML):
         box = grow(boxes[label], scene.fwhm_mm, scene.suv.spacing, labels.shape)
         own = (labels[box] == label) & over[box]
+        if muscle[box][own].mean() < MOSTLY:
+            continue
         if float(np.median(scene.suv.array[box][own])) < BLOOD_RATIO * scene.uptakes.reference:
             continue
         zone = own & ~_foci_in(own, scene, box)
