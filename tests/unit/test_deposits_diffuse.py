@@ -1,0 +1,88 @@
+"""Inflamed muscle is one finding; what stands out of it, a vessel, and a focus are not part of it."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from calciflow.deposits.diffuse import diffuse_zones
+from calciflow.deposits.match import match
+from calciflow.deposits.pet import PetRules, find_foci
+from calciflow.deposits.reference import Uptakes
+from calciflow.deposits.scene import PetScene, detection_image
+from calciflow.images import Volume
+from calciflow.measure.spill import Spill
+
+STEP, FWHM, BLOOD, MUSCLE, NOISE = 4.0, 6.0, 0.8, 0.6, 0.03
+SHAPE = (50, 50, 50)
+
+
+def scene_of(added, muscle=None):
+    """Muscle of 0.6 everywhere with more uptake added: a scene as ``build_scene`` would make it, nothing blurred."""
+    suv = (MUSCLE + added).astype(np.float32)
+    none, everywhere = np.zeros(SHAPE, np.float32), np.ones(SHAPE, np.float32)
+    filtered, _ = detection_image(added.astype(np.float32), FWHM, (STEP,) * 3)
+    share = everywhere if muscle is None else muscle.astype(np.float32)
+    shares = {"body": everywhere, "bone": none, "organs": none, "muscle": share, "fat": 1 - share, "other": none}
+    uptakes = Uptakes(BLOOD, MUSCLE, BLOOD, "blood pool in the chest", NOISE, 4.0)
+    return PetScene(
+        suv=Volume(suv, np.diag([STEP, STEP, STEP, 1.0])),
+        shares=shares,
+        spill=Spill(none, none),
+        background=np.full(SHAPE, MUSCLE, np.float32),
+        noise=np.full(SHAPE, NOISE, np.float32),
+        filtered=filtered,
+        filtered_noise=np.full(SHAPE, NOISE, np.float32),
+        uptakes=uptakes,
+        fwhm_mm=FWHM,
+    )
+
+
+def patchy(seed=3, level=2.5):
+    """A ball of 32 mm radius (137 ml) whose uptake is ``level`` at most, patchy over some 14 mm."""
+    inside = ball(32.0)
+    grain = ndimage.gaussian_filter(np.random.default_rng(seed).standard_normal(SHAPE), 14.0 / STEP)
+    return inside * np.clip(0.75 + 0.25 * grain / grain.std(), 0.2, 1.0) * (level - MUSCLE)
+
+
+def ball(radius_mm, centre=(25, 25, 25)):
+    z, y, x = np.indices(SHAPE)
+    return sum(((a - c) * STEP) ** 2 for a, c in zip((z, y, x), centre, strict=True)) <= radius_mm**2
+
+
+@pytest.mark.parametrize("seed", [3, 4, 5])
+def test_patchy_uptake_of_a_muscle_group_is_one_finding(seed):
+    """Every patch was a lesion: 51 in a scan of inflamed thighs."""
+    foci, _ = find_foci(scene_of(patchy(seed)), PetRules())
+    assert [focus.diffuse for focus in foci] == [True]
+    assert len(foci[0].voxels) * STEP**3 / 1000 == pytest.approx(4 / 3 * np.pi * 32.0**3 / 1000, rel=0.25)
+
+
+def test_a_hot_focus_in_inflamed_muscle_stays_a_focus_of_its_own():
+    added = patchy()
+    added[ball(6.0)] += 15.0
+    foci, _ = find_foci(scene_of(ndimage.gaussian_filter(added, FWHM / 2.355 / STEP)), PetRules())
+    assert sorted(focus.diffuse for focus in foci) == [False, True]
+    assert next(focus.peak for focus in foci if not focus.diffuse) == (25, 25, 25)
+    one, other = (({tuple(voxel) for voxel in focus.voxels.tolist()}) for focus in foci)
+    assert not one & other
+
+
+def test_calcium_in_inflamed_muscle_does_not_own_the_muscles_uptake():
+    scene = scene_of(patchy())
+    foci, _ = find_foci(scene, PetRules())
+    parts = match([np.array([[25.0, 25.0, 25.0]])], foci, scene.suv.spacing, 3.0, FWHM)
+    assert [part.deposit for part in parts] == [None]
+
+
+@pytest.mark.parametrize(
+    ("what", "added", "muscle"),
+    [
+        ("as hot as blood", ball(32.0) * (BLOOD - MUSCLE + 0.3), None),
+        ("smaller than 20 ml", ball(15.0) * 2.0, None),
+        ("in fat", ball(32.0) * 2.0, np.zeros(SHAPE)),
+    ],
+)
+def test_what_is_no_inflamed_muscle(what, added, muscle):
+    scene = scene_of(added.astype(float), muscle)
+    assert diffuse_zones(scene, np.full(SHAPE, 0.3, np.float32)) == [], what
+    assert diffuse_zones(scene_of(ball(32.0) * 2.0), np.full(SHAPE, 0.3, np.float32))

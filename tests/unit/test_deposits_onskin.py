@@ -1,0 +1,69 @@
+"""Electrodes and tubes on the skin are no lesions; nodules in the skin are."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+
+from calciflow.labels import TISSUES, region_label
+from calciflow.lesions import Rules, detect
+from calciflow.mapping import Mapping
+
+_SPEC = importlib.util.spec_from_file_location("lesion_bodies", Path(__file__).parent.parent / "lesion_bodies.py")
+bodies = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(bodies)
+
+
+def run(limb):
+    return detect(
+        limb.ct, limb.suv, limb.tissues, limb.regions, limb.anatomy, Mapping.identity(), Rules(),
+        scan={"participant_id": "sub-01", "session_id": "ses-01"}, kvp=120.0, fwhm_mm=6.0, tolerance_mm=2.0,
+    )  # fmt: skip
+
+
+def laid_on(limb, inside, hu=330):
+    """Add an object to CT and tissue map: the body's outline takes in what touches the skin."""
+    ct, tissues = limb.ct.array.copy(), limb.tissues.copy()
+    ct[inside] = hu
+    tissues[inside & (tissues == 0)] = TISSUES["skin"]
+    regions = np.where(tissues > 0, int(limb.regions.max()), 0).astype(np.uint8)
+    return bodies.Limb(limb.ct.like(ct), limb.suv, tissues, regions, limb.anatomy)
+
+
+def places(limb):
+    return bodies._axes(limb.ct.array.shape, limb.ct.affine)
+
+
+def tube(limb):
+    """A tube of 5.6 mm across the front of the limb, half a millimetre off the skin."""
+    z, y, x = places(limb)
+    return (np.hypot(np.hypot(x, y) - (bodies.SKIN_MM + 2.8), z) <= 2.8) & (y > 20)
+
+
+def test_a_tube_across_the_skin_is_dropped_and_counted():
+    limb = bodies.limb()
+    result = run(laid_on(limb, tube(limb)))
+    assert result.rows == []
+    assert result.findings["dropped"]["on the skin"] >= 1
+
+
+def test_a_nodule_in_the_skin_beside_a_tube_is_a_lesion():
+    limb = bodies.limb([bodies.Ball(-52.0, 0.0, 0.0, 0.4, 600.0)])
+    result = run(laid_on(limb, tube(limb)))
+    assert [row["concordance"][:3] for row in result.rows] == ["CT+"]
+    assert abs(result.rows[0]["x_mm"] + 52.0) < 2.0
+
+
+def test_a_nodule_that_bulges_the_skin_is_a_lesion():
+    """Half of a ball of 8 mm stands out of the skin."""
+    limb = bodies.limb()
+    z, y, x = places(limb)
+    ball = (x**2 + (y - bodies.SKIN_MM) ** 2 + z**2) <= 4.0**2
+    assert len(run(laid_on(limb, ball, 600)).rows) == 1
+
+
+def test_where_the_body_is_as_narrow_as_a_tube_nothing_is_told():
+    limb = bodies.limb()
+    spoiled = laid_on(limb, tube(limb))
+    spoiled.regions[spoiled.regions > 0] = region_label("fingers", "right")
+    assert run(spoiled).rows
