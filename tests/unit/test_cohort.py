@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
+from statsmodels.stats.inter_rater import cohens_kappa
 
 from calciflow.analyses.people import person_columns
 from calciflow.analyses.rows import STATISTICS_COLUMNS, adjust, describe
@@ -193,6 +196,36 @@ def test_increment_over_ct_has_no_p(study):
     assert increments["note"].str.contains("by construction").all()
 
 
+def test_increment_has_an_interval_from_six_people_on(six):
+    statistics = six.run()["statistics"]
+    increment = row(statistics, "increment", "n_lesions", "petct")
+    assert (increment["estimate"], increment["ci_low"], increment["ci_high"], increment["ci_level"]) == (
+        0,
+        0,
+        0,
+        0.96875,
+    )
+
+
+def test_detection_has_an_interval_both_p_and_an_effect_size(six):
+    found = row(six.run()["statistics"], "detection", "regions_involved", "petct", "clinical")
+    # Regions more than the clinicians: 1 1 2 1 1 2; z = 8 / sqrt(12)
+    assert found["estimate"] == pytest.approx(8 / 6, abs=1e-5)
+    assert (found["ci_low"], found["ci_high"], found["ci_level"]) == (1, 2, 0.96875)
+    assert (found["p_exact"], found["effect_size"]) == (0.03125, 1)
+    assert found["p_asymptotic"] == pytest.approx(2 * stats.norm.sf(8 / math.sqrt(12)), rel=1e-4)
+
+
+def test_detection_in_many_people_resamples_them(study):
+    for i in range(24):
+        study.add(f"sub-{i:02}", "DM", [lesion(1, "hand", "left")] if i % 2 else [])
+        study.clinicians(f"sub-{i:02}", ZERO)
+    found = row(study.run()["statistics"], "detection", "regions_involved", "petct", "clinical")
+    assert "by resampling people" in found["method"]
+    # A share of 1/2 of 24 people: standard error 0.102
+    assert (found["ci_low"], found["ci_high"]) == pytest.approx((0.5 - 0.2, 0.5 + 0.2), abs=0.05)
+
+
 def test_counts_and_sums_of_a_person(study):
     lesions = [
         lesion(1, "thigh", "left", compartment="muscle", ct_volume_ml=2.0, hydroxyapatite_mg=300.0),
@@ -260,6 +293,32 @@ def test_several_readers_are_averaged_and_compared(study):
     assert bias["estimate"] == -2
     consistent = row(tables["statistics"], "reader_agreement", "icc_consistency", "reader A", "reader B")
     assert consistent["estimate"] == 1
+    # By region, too: left and right hands of A are 0 1 2 1 1 1, of B 2 3 4 1 1 1.
+    hand = row(tables["statistics"], "reader_agreement", "kappa_hand", "reader A", "reader B")
+    grades = [0, 1, 2, 3, 4]
+    expected = cohens_kappa(np.array(confusion([0, 1, 2, 1, 1, 1], [2, 3, 4, 1, 1, 1], grades)), wt="quadratic").kappa
+    assert hand["estimate"] == pytest.approx(expected, abs=1e-5)
+    assert "6 pairs of 3 people" in hand["note"]
+    assert math.isnan(row(tables["statistics"], "reader_agreement", "kappa_chest", "reader A", "reader B")["estimate"])
+
+
+def confusion(a, b, grades):
+    return [[sum(x == i and y == j for x, y in zip(a, b, strict=True)) for j in grades] for i in grades]
+
+
+def test_four_readers_together(study):
+    # Shrout & Fleiss 1979, table 2: four judges, six targets; ICC(2,1) is 0.29 and ICC(3,1) 0.71.
+    judges = {"A": [9, 6, 8, 7, 10, 6], "B": [2, 1, 4, 1, 5, 2], "C": [5, 3, 6, 2, 6, 4], "D": [8, 2, 8, 6, 9, 7]}
+    for i in range(6):
+        study.add(f"sub-0{i}", "DM", [lesion(1, "hand", "left")])
+        for name, scores in judges.items():
+            study.clinicians(f"sub-0{i}", {("hand", "left"): scores[i]}, reader=name)
+    study.clinicians("sub-00", {("thigh", "left"): 50})  # scored by one reader: not among what all scored
+    statistics = study.run()["statistics"]
+    for outcome, published in (("icc_agreement", 0.29), ("icc_consistency", 0.71)):
+        together = row(statistics, "reader_agreement", outcome, "4 readers")
+        assert together["n"] == 6
+        assert together["estimate"] == pytest.approx(published, abs=0.005)
 
 
 def test_a_reader_given_twice_is_an_error(study):

@@ -21,8 +21,8 @@ from calciflow.study import (
     refresh_tokens,
     results_without_memory,
     settle_times,
-    source_digest,
 )
+from calciflow.tree import Tree, source_digest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -109,7 +109,7 @@ def test_the_lock_ends_with_its_holder(study):
 def test_refresh_finds_a_changed_source(study, capsys, monkeypatch):
     monkeypatch.chdir("/")  # paths are the study's, not the caller's
     screening = study / "results" / "sub-01" / "ses-01" / "sub-01_ses-01_screening.json"
-    write_json(screening, {"source_digest": source_digest([study / "scans" / "one"])})
+    write_json(screening, {"source_digest": source_digest([Tree(study / "scans" / "one")])})
     assert launcher.main(["refresh", str(study)]) == 0
     assert "no source has changed" in capsys.readouterr().out
     assert refresh_tokens(study) == {}
@@ -122,11 +122,11 @@ def test_refresh_finds_a_changed_source(study, capsys, monkeypatch):
 
 def test_source_digest_sees_what_matters(study, tmp_path):
     folder = study / "scans" / "one"
-    before = source_digest([folder])
-    assert source_digest([folder]) == before
+    before = source_digest([Tree(folder)])
+    assert source_digest([Tree(folder)]) == before
     (folder / "a.dcm").write_bytes(b"22")
-    assert source_digest([folder]) != before
-    assert source_digest([tmp_path / "none"]) != source_digest([study / "config"])
+    assert source_digest([Tree(folder)]) != before
+    assert source_digest([Tree(tmp_path / "none")]) != source_digest([Tree(study / "config")])
 
 
 def test_tokens(study):

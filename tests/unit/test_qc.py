@@ -173,7 +173,16 @@ class TestNumbers:
         assert number(value) == text
 
     @pytest.mark.parametrize(
-        ("p", "text"), [(0.03125, "0.0312"), (0.02643, "0.0264"), (0.5, "0.500"), (1e-6, "< 0.0001"), (None, "n/a")]
+        ("p", "text"),
+        [
+            (0.03125, "0.03125"),
+            (0.02643, "0.02643"),
+            (0.0625, "0.0625"),
+            (0.00214, "0.0021"),
+            (0.5, "0.500"),
+            (1e-6, "< 0.0001"),
+            (None, "n/a"),
+        ],
     )
     def test_p(self, p: Any, text: str) -> None:
         assert p_value(p) == text

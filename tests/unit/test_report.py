@@ -24,6 +24,7 @@ from calciflow.report import write_report
 from calciflow.settings import Config
 from calciflow.tables import read_table
 
+ROOT = Path(__file__).resolve().parents[2]
 _SPEC = importlib.util.spec_from_file_location("page_inputs", Path(__file__).parent.parent / "page_inputs.py")
 assert _SPEC is not None
 assert _SPEC.loader is not None
@@ -78,7 +79,7 @@ class TestReadings:
         reading = read_row(statistic())
         assert reading.text == (
             "In total score, PET/CT is typically 3.5 higher than the clinical examination (96.9 % interval 1 to 7; "
-            "n = 6). Exact p = 0.0312; asymptotic p = 0.0264; the smallest exact p that n and ties allow is 0.0312."
+            "n = 6). Exact p = 0.03125; asymptotic p = 0.02643; the smallest exact p that n and ties allow is 0.03125."
         )
         assert reading.caution == ""
 
@@ -100,6 +101,25 @@ class TestReadings:
     def test_lower_is_not_higher(self) -> None:
         assert "typically 2 lower than" in read_row(statistic(estimate=-2.0)).text
         assert "No typical difference" in read_row(statistic(estimate=0.0)).text
+
+    def test_a_ratio_of_a_model_is_not_read_as_a_difference(self) -> None:
+        row = statistic(analysis="lesion_model", outcome="suv_max", group_a="muscle", group_b="subcutaneous")
+        row |= {"estimate": 0.7, "ci_low": 0.5, "ci_high": 0.98, "ci_level": 0.95, "n": 24}
+        reading = read_row(row)
+        assert "SUVmax (g/ml) of muscle deposits is 0.7 times that of subcutaneous ones" in reading.text
+        assert "higher" not in reading.text
+        slope = read_row(row | {"outcome": "suv_mean", "group_a": "hu_mean", "group_b": None})
+        assert slope.title == "SUVmean (g/ml) by mean HU"
+        assert "Where the mean HU doubles, SUVmean (g/ml) is 0.7 times as high at the same volume" in slope.text
+
+    def test_each_analysis_of_the_cohort_has_a_heading(self) -> None:
+        code = "".join(path.read_text() for path in (ROOT / "scripts/calciflow/analyses").glob("*_rows.py"))
+        code += (ROOT / "scripts/calciflow/analyses/rows.py").read_text()
+        used = {name for name in re.findall(r'"([a-z_]+)"', code) if name in ANALYSES}
+        assert used == set(ANALYSES)
+        described = re.findall(r'(?:describe|paired|two_groups|_detection|_kappa)\(\s*"([a-z_]+)"', code)
+        assert len(set(described)) > 8
+        assert set(described) <= set(ANALYSES)
 
     def test_increment_has_no_p(self) -> None:
         row = statistic(
