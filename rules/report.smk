@@ -16,6 +16,7 @@ rule report:
         sweep="results/sweep/sweep.tsv" if SWEEP else [],
         changes="results/cohort/change.tsv",
         course="results/cohort/course.tsv",
+        change_figure="results/cohort/figures/change.svg",
         follow_ups=of_follow_ups("desc-change_lesions.json"),
         screenings=of_accepted("screening.json"),
         suv=of_accepted("desc-suvbw_pet.json"),

@@ -44,9 +44,11 @@ SWEPT = ("parameter", "value", "own", "kind", "analysis", "outcome", "group_a", 
 
 FIGURE_WORDS = {
     "scores": "Imaging and clinical scores, person by person",
+    "agreement": "Imaging beside clinical scores: differences by mean (Bland-Altman)",
     "burden": "Burden by group and compartment",
     "regions": "Regions with a finding, by modality",
     "uptake": "Uptake and density of deposits",
+    "change": "Change over time, deposit by deposit",
 }
 
 
@@ -156,6 +158,7 @@ def write_report(
     sweep: str | Sequence[str] = (),
     changes: str | None = None,
     course: str | None = None,
+    change_figure: str | None = None,
     follow_ups: str | Sequence[str] = (),
 ) -> None:
     """Write the cohort's report.
@@ -184,6 +187,8 @@ def write_report(
         The table of the sweep, if the config asks for one.
     changes, course, follow_ups
         Tables of changes over time, and the JSON files of the follow-ups.
+    change_figure
+        The figure of changes; shown where somebody was scanned twice.
     stray_edits
         Files in the folder of edits that belong to no scan.
     """
@@ -209,6 +214,8 @@ def write_report(
         "review": as_list(reviews),
         "change": as_list(follow_ups),
     }
+    over_time = changed(changes, course, parameters)
+    drawings = as_list(figures) + ([change_figure] if over_time and change_figure else [])
     primary = tested[tested["analysis"] == "primary"]
     content = render(
         "report.html",
@@ -237,7 +244,7 @@ def write_report(
         statistics=table(tested, drop_empty=("p_adjusted", "note")),
         figures=[
             (FIGURE_WORDS.get(Path(path).stem, Path(path).stem), relative(path, page), svg_uri(path))
-            for path in as_list(figures)
+            for path in drawings
         ],
         files={
             name: relative(path, page)
@@ -257,7 +264,7 @@ def write_report(
         edits=review_table(all_edits(as_list(records)), one_scan=False),
         stray_edits=list(stray_edits),
         sweep=[view for path in as_list(sweep) for view in swept_parameters(read_table(path, text_columns=SWEPT))],
-        course=changed(changes, course, parameters),
+        course=over_time,
         class_fills=CLASS_FILLS,
         score_shapes=SCORE_SHAPES,
         modality_words=MODALITY_WORDS,

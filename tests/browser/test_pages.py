@@ -174,3 +174,34 @@ def test_prints(pages: dict[str, Path], tmp_path: Path) -> None:
     browse(pages["report"], tmp_path / "profile", "--no-pdf-header-footer", f"--print-to-pdf={target}")
     assert target.read_bytes().startswith(b"%PDF")
     assert target.stat().st_size > 50_000
+
+
+@pytest.mark.parametrize("name", ["qc", "report"])
+def test_nothing_is_cut_off_on_paper(pages: dict[str, Path], tmp_path: Path, name: str) -> None:
+    """The rules for print, on a screen as wide as the paper between its margins (A4: 186 mm, across: 277 mm)."""
+    page = tmp_path / f"{name}.html"
+    text = pages[name].read_text(encoding="utf-8").replace("@media print", "@media all")
+    page.write_text(text.replace("max-width: 60rem", "max-width: 1px"), encoding="utf-8")
+    script = """(function () {
+      document.querySelectorAll('details').forEach(d => { d.open = true; });
+      function widest(fits) {
+        document.body.style.width = (fits ? 277 : 186) + 'mm';
+        var room = document.body.getBoundingClientRect().width;
+        var tables = Array.from(document.querySelectorAll('table, svg.chart, .charts img, .prose'));
+        tables = tables.filter(t => !!t.closest('.on-wide') === fits);
+        return [tables.length, Math.max(...tables.map(t => t.getBoundingClientRect().width)) - room].join('|');
+      }
+      return widest(false) + '|' + widest(true);
+    })()"""
+    upright, over, across, over_across = map(float, ask(page, tmp_path, script, "--window-size=1100,1000").split("|"))
+    assert upright > 2
+    assert across >= (3 if name == "report" else 1)
+    assert over <= 0
+    assert over_across <= 0
+
+
+def test_heads_of_tables_are_repeated_on_each_page(pages: dict[str, Path], tmp_path: Path) -> None:
+    """A button is left out of a repeated head; its text alone is not."""
+    page = tmp_path / "paper.html"
+    page.write_text(pages["report"].read_text(encoding="utf-8").replace("@media print", "@media all"), encoding="utf-8")
+    assert ask(page, tmp_path, "getComputedStyle(document.querySelector('th button')).display") == "contents"

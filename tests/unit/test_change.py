@@ -2,12 +2,15 @@
 
 import math
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.spatial.transform import Rotation
 
+from calciflow.analyses.change_figure import COLUMNS as FIGURE_COLUMNS
+from calciflow.analyses.change_figure import GONE, NEW, draw_change
 from calciflow.change import MOST_POINTS, Session, compare_sessions, lesion_points
 from calciflow.columns import CHANGE, COURSE
 from calciflow.course import COURSE_COLUMNS, summarise_course
@@ -16,7 +19,7 @@ from calciflow.followup.columns import CHANGE_COLUMNS
 from calciflow.followup.matching import Placed, pair_lesions
 from calciflow.followup.verdicts import Limits, joined_note, judge, together, volume_limits
 from calciflow.images import Volume
-from calciflow.labels import LESION_COLUMNS, TISSUES, region_label
+from calciflow.labels import COMPARTMENTS, LESION_COLUMNS, TISSUES, region_label
 from calciflow.mapping import move
 from calciflow.pages.course_views import course_view, ratio_plot
 from calciflow.registration.scene import coarse
@@ -260,7 +263,7 @@ def follow_up(folder, rows):
     who = {"participant_id": "sub-01", "session_before": "ses-01", "session_after": "ses-02"}
     path = folder / "sub-01_ses-02_desc-change_lesions.tsv"
     write_table(path, [{**who, "change_id": i, **row} for i, row in enumerate(rows, 1)], CHANGE_COLUMNS)
-    told = {"registered": True, "residual_mm": {"body": 1.5}, "warnings": []}
+    told = {"registered": True, "residual_mm": {"body": 1.5}, "warnings": [], "limits": {"suv_max": [0.7, 1.4]}}
     write_json(folder / "sub-01_ses-02_desc-change_lesions.json", told)
     names = {name: str(folder / f"{name}.tsv") for name in ("changes", "course")}
     summarise_course(
@@ -269,6 +272,7 @@ def follow_up(folder, rows):
         reports=[str(path).replace(".tsv", ".json")],
         pairs=[("ses-01", "ses-02")],
         exclude_flags=("possible myositis",),
+        figure=str(folder / "change.svg"),
         **names,
     )
     return [read_table(path, text_columns=("status", "size", "activity", "note")) for path in names.values()]
@@ -300,7 +304,9 @@ def test_course_counts_what_both_sessions_imaged(tmp_path):
 def test_nobody_was_scanned_twice(tmp_path):
     write_table(tmp_path / "p.tsv", [{"participant_id": "sub-01", "group": "DM"}], ["participant_id", "group"])
     names = {name: str(tmp_path / f"{name}.tsv") for name in ("changes", "course")}
-    summarise_course(participants=str(tmp_path / "p.tsv"), **names)
+    summarise_course(participants=str(tmp_path / "p.tsv"), figure=str(tmp_path / "change.svg"), **names)
+    assert "nobody was scanned twice" in (tmp_path / "change.svg").read_text()
+    assert (tmp_path / "change.tsv").read_text().splitlines() == ["\t".join(FIGURE_COLUMNS)]
     tables = [read_table(path) for path in names.values()]
     assert [list(table.columns) for table in tables] == [CHANGE_COLUMNS, COURSE_COLUMNS]
     assert course_view(tables[0], tables[1], {}) is None
@@ -324,3 +330,32 @@ def test_the_figure(tmp_path):
     assert view.uptake.band[0] < middle < view.uptake.band[1]
     assert "borrowed" in view.borrowed
     assert ratio_plot(changes[changes["status"] == "not imaged before"], "suv_max", "activity", None) is None
+
+
+def test_the_figure_for_papers(tmp_path):
+    follow_up(tmp_path / "one", ROWS)
+    follow_up(tmp_path / "two", ROWS)
+    svg = (tmp_path / "one" / "change.svg").read_bytes()
+    assert svg == (tmp_path / "two" / "change.svg").read_bytes()
+    words = {"".join(element.itertext()).strip() for element in ElementTree.fromstring(svg).iter()}
+    assert {"sub-01 ses-01 to ses-02", "gone", "new", "SUVmax, later / earlier", "muscle", "fascia"} <= words
+    data = read_table(tmp_path / "one" / "change.tsv", text_columns=("status",))
+    assert data["status"].tolist() == [row["status"] for row in ROWS if "flags" not in row]
+    assert data["ct_volume_ratio"].dropna().tolist() == [2.0, 1.1]
+
+
+def test_marks_of_the_figure_stand_at_their_ratios(tmp_path):
+    changes, _ = follow_up(tmp_path / "one", ROWS[:4])
+    figure, rows, _ = draw_change(changes, (0.76, 1.32))
+    volume, uptake = figure.axes
+    drawn = [
+        (line.get_xdata()[0], line.get_markerfacecolor() != "none")
+        for line in volume.lines
+        if line.get_label() in COMPARTMENTS
+    ]
+    assert drawn == [(2.0, True), (pytest.approx(1.1), False), (NEW, True), (GONE, True)]
+    drawn = [line.get_xdata()[0] for line in uptake.lines if line.get_label() in COMPARTMENTS]
+    assert drawn == [2.0, 1.0, NEW]  # what resolved had no uptake: nothing to show
+    (band,) = uptake.patches
+    assert (band.get_x(), band.get_x() + band.get_width()) == pytest.approx((0.76, 1.32))
+    assert len(rows) == 4

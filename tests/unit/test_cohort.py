@@ -15,6 +15,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.inter_rater import cohens_kappa
 
+from calciflow.analyses.figures import CohortData, draw_agreement
 from calciflow.analyses.people import person_columns
 from calciflow.analyses.rows import STATISTICS_COLUMNS, adjust, describe
 from calciflow.analyses.sessions import read_scores, scan_of
@@ -490,6 +491,24 @@ def test_the_same_bytes_twice_and_in_any_order(six):
     assert len(files) == 5 + 2 * len(FIGURES)
     for name in files:
         assert (six.folder / "first" / name).read_bytes() == (six.folder / "second" / name).read_bytes(), name
+
+
+def test_differences_by_mean_are_drawn_with_their_limits(six):
+    tables = six.run(drawn=FIGURES)
+    data = read_table(six.folder / "out" / "figures" / "agreement.tsv")
+    petct = data[data["modality"] == "petct"]
+    assert petct["difference"].tolist() == [1, 2, 7, 1, 2, 7]
+    assert petct["mean_score"].tolist() == [0.5, 1, 3.5, 0.5, 1, 3.5]  # the clinicians gave 0 throughout
+    own = tables["comparison"].assign(participant_id=tables["comparison"]["participant_id"])
+    people = tables["participants"]
+    none = pd.DataFrame(columns=["modality", "region", "side", "n", "found"])
+    panel = draw_agreement(CohortData(people, tables["lesions"], own, none))[0].axes[2]
+    lines = sorted(line.get_ydata()[0] for line in panel.lines if len(line.get_ydata()) == 2)
+    wanted = [
+        row(tables["statistics"], "agreement", f"bland_altman_{name}", "petct")["estimate"]
+        for name in ("lower_limit", "bias", "upper_limit")
+    ]
+    assert lines == pytest.approx(sorted([0, *wanted]), abs=1e-4)
 
 
 def test_no_date_and_no_path_in_a_figure(six):
