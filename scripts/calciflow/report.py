@@ -9,6 +9,7 @@ import pandas as pd
 
 import calciflow
 from calciflow.files import read_json, write_text
+from calciflow.forms import load_form
 from calciflow.labels import COMPARTMENTS
 from calciflow.pages.charts import burden_plot, group_of, heat_map, paired_plot, spread_plot
 from calciflow.pages.cohort_views import (
@@ -156,6 +157,7 @@ def write_report(
     reviews: str | Sequence[str] = (),
     stray_edits: Sequence[str] = (),
     sweep: str | Sequence[str] = (),
+    form: str | Path | None = None,
     changes: str | None = None,
     course: str | None = None,
     change_figure: str | None = None,
@@ -185,6 +187,8 @@ def write_report(
         Readers' edits of the analysed scans, and the JSON files with what could not be applied.
     sweep
         The table of the sweep, if the config asks for one.
+    form
+        The scoring form, for the methods.
     changes, course, follow_ups
         Tables of changes over time, and the JSON files of the follow-ups.
     change_figure
@@ -257,7 +261,13 @@ def write_report(
                 ("screening", screening),
             )
         },
-        methods=write_methods(parameters, flow.analysed, len(analysed)),
+        methods=write_methods(
+            parameters,
+            flow.analysed,
+            len(analysed),
+            {*tested["analysis"], *(["change"] if over_time else [])},
+            load_form(form) if form else None,
+        ),
         parameters=shown_parameters(parameters),
         versions=versions(),
         warnings=scan_warnings(told),

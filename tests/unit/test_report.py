@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from calciflow.analyses import figures
+from calciflow.forms import load_form
 from calciflow.pages import palette
 from calciflow.pages.charts import burden_plot, heat_map, log_ticks, nice_ticks, paired_plot, spread_plot
 from calciflow.pages.cohort_views import flow_of, natural, pictures, prefix_of
@@ -309,7 +310,7 @@ class TestMethods:
         parameters["suv"]["max_uptake_hours"] = 4.25
         text = " ".join(write_methods(parameters, 6, 6).paragraphs)
         assert "4.25 h" in text
-        assert "total score, petct, clinical" in text
+        assert "total score, PET/CT against the clinical examination" in text
         assert "possible myositis" in text
 
     def test_every_setting_that_is_used_is_said(self) -> None:
@@ -323,6 +324,35 @@ class TestMethods:
             text = settings_text(section, marked)
             for place, key in enumerate(numbers):
                 assert str(7001 + place) in text, key
+
+    def test_only_what_was_done_is_described_and_cited(self) -> None:
+        parameters = Config().model_dump(mode="json")
+        parameters["cohort"]["kappa_weights"] = "linear"
+        bare = write_methods(parameters, 1, 1)
+        full = write_methods(
+            parameters, 40, 20, set(ANALYSES) | {"change"}, load_form(ROOT / "config/forms/extent.yaml")
+        )
+        said = (
+            ("Mann-Whitney", "Mann HB"),
+            ("kappa with linear weights", "Cohen J"),
+            ("limits of agreement", "Bland JM"),
+            ("intraclass correlation", "Shrout PE"),
+            ("sign-flip", "Hartigan JA"),
+            ("Spearman's", "Spearman C"),
+            ("mixed models", "Laird NM"),
+            ("0.76 to 1.32 times", "Lin C"),
+        )
+        for words, author in said:
+            assert words in full.paragraphs[3]
+            assert any(text.startswith(author) for text in full.references)
+            assert words not in bare.paragraphs[3]
+            assert not any(text.startswith(author) for text in bare.references)
+        assert "Extent of calcinosis, grade 0 to 4 a region; source: project's own" in full.paragraphs[3]
+        assert "The grade is the larger of two" in full.paragraphs[3]
+        assert "{}" not in " ".join(full.paragraphs)
+        assert "PERCIST" in full.paragraphs[2]
+        numbers = {int(n) for n in re.findall(r"\[(\d+)\]", " ".join(full.paragraphs))}
+        assert numbers == set(range(1, len(full.references) + 1))
 
     def test_every_setting_is_shown(self) -> None:
         parameters = Config().model_dump(mode="json")
