@@ -11,6 +11,7 @@ import calciflow
 from calciflow.files import read_json, write_text
 from calciflow.forms import load_form
 from calciflow.labels import COMPARTMENTS
+from calciflow.pages.agreement_chart import difference_plot
 from calciflow.pages.charts import burden_plot, group_of, heat_map, paired_plot, spread_plot
 from calciflow.pages.cohort_views import (
     class_counts,
@@ -234,6 +235,7 @@ def write_report(
         set_aside_flags=", ".join(cohort.get("exclude_flags") or ()),
         people=pictures(as_list(mips), links, groups),
         paired=paired_plot(compared, groups),
+        differences=difference_plot(compared, groups),
         burden=burden_plot(counted, order),
         volume=burden_plot(counted, order, "ct_volume_ml"),
         suv=spread_plot(counted[counted["concordance"].str.endswith("PET+")], order, "suv_max"),

@@ -17,6 +17,7 @@ from PIL import Image
 from calciflow.analyses import figures
 from calciflow.forms import load_form
 from calciflow.pages import palette
+from calciflow.pages.agreement_chart import difference_plot
 from calciflow.pages.charts import burden_plot, heat_map, log_ticks, nice_ticks, paired_plot, spread_plot
 from calciflow.pages.cohort_views import flow_of, natural, pictures, prefix_of
 from calciflow.pages.methods import settings_text, shown_parameters, write_methods
@@ -241,6 +242,38 @@ class TestCharts:
         assert plot.mean_words == ("12.5", "15")
         assert plot.pairs[0].left.shape != plot.pairs[1].left.shape
         assert paired_plot(comparison.iloc[:0], {}) is None
+
+    def test_differences_lie_where_bland_and_altman_put_them(self) -> None:
+        scores = {"sub-01": (12.0, 10.0), "sub-02": (20.0, 14.0), "sub-03": (8.0, 9.0)}  # differences 2 6 -1
+        comparison = pd.DataFrame(
+            [
+                {
+                    "participant_id": p,
+                    "session_id": "ses-01",
+                    "modality": "petct",
+                    "imaging_score": a,
+                    "clinical_score": b,
+                }
+                for p, (a, b) in scores.items()
+            ]
+        )
+        plot = difference_plot(comparison, {"sub-01": "DM", "sub-02": "SSc"})
+        assert plot is not None
+        values = [(float(tick.text), tick.place) for tick in plot.y_ticks]
+        (low, bottom), (high, top) = values[0], values[-1]
+        bias, spread = 7 / 3, 1.96 * math.sqrt(((2 - 7 / 3) ** 2 + (6 - 7 / 3) ** 2 + (-1 - 7 / 3) ** 2) / 2)
+        wanted = [bias, bias - spread, bias + spread]
+        assert low <= wanted[1]
+        assert wanted[2] <= high
+        for level, value in zip(plot.levels, wanted, strict=True):
+            assert level.y == pytest.approx(bottom + (value - low) * (top - bottom) / (high - low), abs=0.11)
+        for mark, value in zip(plot.marks, (2, 6, -1), strict=True):
+            assert mark.y == pytest.approx(bottom + (value - low) * (top - bottom) / (high - low), abs=0.11)
+        assert len({mark.shape for mark in plot.marks}) == 3
+        assert difference_plot(comparison.iloc[:1], {}) is None
+        alike = difference_plot(comparison.assign(imaging_score=comparison["clinical_score"]), {})
+        assert alike is not None
+        assert [level.text for level in alike.levels] == ["mean 0"]
 
     def test_bars_add_up(self) -> None:
         lesions = pd.DataFrame(
