@@ -104,6 +104,12 @@ class TestReadings:
         assert "typically 2 lower than" in read_row(statistic(estimate=-2.0)).text
         assert "No typical difference" in read_row(statistic(estimate=0.0)).text
 
+    def test_points_have_their_interval_in_points(self) -> None:
+        row = statistic(analysis="groups", outcome="muscle_involved", group_a="DM", group_b="SSc", n=20)
+        row |= {"estimate": 0.6, "ci_low": 0.1705, "ci_high": 0.809, "ci_level": 0.95}
+        assert "60 percentage points higher than SSc (95 % interval 17.1 to 80.9; n = 20)" in read_row(row).text
+        assert "interval" not in read_row(row | {"ci_low": math.nan, "ci_high": math.nan}).text
+
     def test_a_ratio_of_a_model_is_not_read_as_a_difference(self) -> None:
         row = statistic(analysis="lesion_model", outcome="suv_max", group_a="muscle", group_b="subcutaneous")
         row |= {"estimate": 0.7, "ci_low": 0.5, "ci_high": 0.98, "ci_level": 0.95, "n": 24}
@@ -376,9 +382,9 @@ class TestMethods:
             ("0.76 to 1.32 times", "Lin C"),
         )
         for words, author in said:
-            assert words in full.paragraphs[3]
+            assert words in full.paragraphs[4]
             assert any(text.startswith(author) for text in full.references)
-            assert words not in bare.paragraphs[3]
+            assert words not in bare.paragraphs[4]
             assert not any(text.startswith(author) for text in bare.references)
         assert "Extent of calcinosis, grade 0 to 4 a region; source: project's own" in full.paragraphs[3]
         assert "The grade is the larger of two" in full.paragraphs[3]

@@ -237,9 +237,9 @@ def write_methods(
         ]
     )
     scoring = _scoring(str(section("scores").get("form", "not stated")), form)
-    statistics = f"{scoring} {statistics_text(cite, cohort, section('change'), analyses)} "
+    statistics = f"{statistics_text(cite, cohort, section('change'), analyses)} "
     statistics += f"The comparisons are those of {cite('richardson')}; results are laid out after BIDS {cite('bids')}."
-    return Methods([images, anatomy, deposits, statistics], [REFERENCES[key] for key in writer.cited])
+    return Methods([images, anatomy, deposits, scoring, statistics], [REFERENCES[key] for key in writer.cited])
 
 
 def _scoring(name: str, form: Form | None) -> str:

@@ -142,6 +142,8 @@ def _compared(row: Mapping[str, Any], what: str) -> str:
     a, b, estimate = side_words(row["group_a"]), side_words(row["group_b"]), float(row["estimate"])
     if row["outcome"] == "muscle_involved":
         what, size = "share of people with deposits in muscle", f"{number(abs(100 * estimate))} percentage points"
+        # the interval in the unit of the estimate
+        row = {**row, **{end: None if missing(row[end]) else 100 * float(row[end]) for end in ("ci_low", "ci_high")}}
     else:
         size = number(abs(estimate))
     extra = "; ".join(part for part in (interval(row), _people(row)) if part)
