@@ -109,6 +109,8 @@ class TestReadings:
         row |= {"estimate": 0.6, "ci_low": 0.1705, "ci_high": 0.809, "ci_level": 0.95}
         assert "60 percentage points higher than SSc (95 % interval 17.1 to 80.9; n = 20)" in read_row(row).text
         assert "interval" not in read_row(row | {"ci_low": math.nan, "ci_high": math.nan}).text
+        share = row | {"analysis": "increment", "outcome": "share_of_lesions"}
+        assert "60 % of the deposits are on PET only (95 % interval 17.1 to 80.9; n = 20)" in read_row(share).text
 
     def test_a_ratio_of_a_model_is_not_read_as_a_difference(self) -> None:
         row = statistic(analysis="lesion_model", outcome="suv_max", group_a="muscle", group_b="subcutaneous")
