@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import re
 from dataclasses import dataclass, field
 from difflib import unified_diff
 from pathlib import Path
@@ -502,6 +503,12 @@ def test_the_same_bytes_twice_and_in_any_order(six):
     assert len(files) == 5 + 2 * len(FIGURES)
     for name in files:
         assert (six.folder / "first" / name).read_bytes() == (six.folder / "second" / name).read_bytes(), name
+
+
+def test_figures_are_documented():
+    manual = (Path(__file__).resolve().parents[2] / "config" / "README.md").read_text()
+    (listed,) = re.findall(r"`cohort/figures/` holds (.*?)\n\n", manual, re.DOTALL)
+    assert set(re.findall(r"`([a-z]+)`", listed)) == {*FIGURES, "change"}
 
 
 def test_differences_by_mean_are_drawn_with_their_limits(six):
