@@ -11,13 +11,13 @@ from scipy.spatial.transform import Rotation
 
 from calciflow.analyses.change_figure import COLUMNS as FIGURE_COLUMNS
 from calciflow.analyses.change_figure import GONE, NEW, draw_change
-from calciflow.change import Session, compare_sessions
+from calciflow.change import MOST_POINTS, Session, compare_sessions, lesion_points
 from calciflow.columns import CHANGE, COURSE
 from calciflow.course import COURSE_COLUMNS, summarise_course
 from calciflow.files import write_json
 from calciflow.followup.columns import CHANGE_COLUMNS
 from calciflow.followup.matching import Placed, pair_lesions
-from calciflow.followup.verdicts import Limits, judge, together, volume_limits
+from calciflow.followup.verdicts import Limits, joined_note, judge, together, volume_limits
 from calciflow.images import Volume
 from calciflow.labels import COMPARTMENTS, LESION_COLUMNS, TISSUES, region_label
 from calciflow.mapping import move
@@ -227,6 +227,34 @@ def test_small_ones_may_have_been_missed():
         ("resolved", "small: the later session may have missed it"),
         ("new", None),
     ]
+
+
+def test_lesions_that_became_more_or_fewer_are_told():
+    assert joined_note([1, 2], [3]) == "2 lesions have become one"
+    assert joined_note([1], [2, 3, 4]) == "one lesion has become 3"
+    assert joined_note([1, 2], [3, 4]) == "2 lesions and 2 later ones cannot be told apart"
+    assert joined_note([1], [2]) is None
+
+
+def test_points_of_lesions_are_their_own_and_span_them():
+    labels = np.zeros((30, 30, 30), np.uint16)
+    labels[2:4, 2:4, 2:4] = 1
+    labels[10:28, 10:28, 10:28] = 3  # no lesion 2
+    found = lesion_points(Volume(labels, np.diag([2.0, 2.0, 3.0, 1.0])))
+    assert sorted(found) == [1, 3]
+    assert len(found[1]) == 8
+    assert (found[1].min(axis=0).tolist(), found[1].max(axis=0).tolist()) == ([4, 4, 6], [6, 6, 9])
+    assert len(found[3]) == MOST_POINTS
+    assert (found[3].min(axis=0).tolist(), found[3].max(axis=0).tolist()) == ([20, 20, 30], [54, 54, 81])
+
+
+def test_sessions_that_show_nothing_in_common_are_not_compared():
+    whole = session([lesion()], [(-30, 0, 30)])
+    nothing = replace(whole, blocks=coarse(*[v.like(np.zeros_like(v.array)) for v in body()], 4.0))
+    rows, told = compare_sessions(whole, nothing, 8.0, LIMITS)
+    assert rows == []
+    assert told["registered"] is False
+    assert told["warnings"] == ["The two sessions show nothing in common: their lesions were not compared."]
 
 
 def follow_up(folder, rows):

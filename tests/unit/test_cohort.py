@@ -16,8 +16,9 @@ import pytest
 from scipy import stats
 from statsmodels.stats.inter_rater import cohens_kappa
 
+from calciflow.analyses.clinical import read_clinical
 from calciflow.analyses.figures import CohortData, draw_agreement
-from calciflow.analyses.people import person_columns
+from calciflow.analyses.people import person_columns, read_people
 from calciflow.analyses.rows import STATISTICS_COLUMNS, adjust, describe
 from calciflow.analyses.sessions import read_scores, scan_of
 from calciflow.cohort import FIGURES, summarise
@@ -454,6 +455,34 @@ def test_covariates_reach_the_results_only_when_named(study):
         assert "Doe" not in path.read_text(encoding="utf-8")
     with pytest.raises(StudyError, match="no column 'height'"):
         study.run(covariates=("height",))
+
+
+def sheet(path, *lines):
+    path.write_text("".join("\t".join(line) + "\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def test_a_people_sheet_needs_ids_and_names_that_the_results_do_not_use(tmp_path):
+    with pytest.raises(StudyError, match=r"p\.tsv: there is no column participant_id"):
+        read_people(sheet(tmp_path / "p.tsv", ("person", "group"), ("1", "DM")), ())
+    with pytest.raises(StudyError, match=r"column tlf: the results use this name\. Fix: rename the column"):
+        read_people(sheet(tmp_path / "p.tsv", ("participant_id", "tlf"), ("sub-01", "3")), ("tlf",))
+    alone = read_people(sheet(tmp_path / "p.tsv", ("participant_id",), ("sub-01",)), ())
+    assert alone["group"].isna().all(), "people of no group"
+
+
+def test_a_clinical_sheet_names_its_mistake(tmp_path):
+    head = ("participant_id", "session_id", "region", "side", "score")
+    with pytest.raises(StudyError, match=r"c\.tsv: there is no column region"):
+        read_clinical(sheet(tmp_path / "c.tsv", ("participant_id", "session_id", "score"), ("sub-01", "ses-01", "2")))
+    for score in ("-1", "mild"):
+        with pytest.raises(StudyError, match=r"line 3, column score: .* is no score") as caught:
+            rows = [("sub-01", "ses-01", "hand", "left", "2"), ("sub-01", "ses-01", "hand", "right", score)]
+            read_clinical(sheet(tmp_path / "c.tsv", head, *rows))
+        assert score in str(caught.value)
+    found = read_clinical(sheet(tmp_path / "c.tsv", head, ("sub-01", "ses-01", "head", "n/a", "n/a")))
+    assert found.iloc[0][["side", "reader"]].tolist() == ["midline", "1"]
+    assert found["score"].isna().all()
 
 
 def test_rows_that_the_form_has_no_line_for_are_told(study):

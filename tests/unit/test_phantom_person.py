@@ -142,3 +142,19 @@ def test_grid_holds_the_whole_person_with_room_for_the_couch():
     last = first + (np.array(grid.shape)[::-1] - 1) * np.array(grid.spacing)[::-1]
     assert (first < low).all()
     assert (last > high).all()
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"height_m": 172.0}, "height_m 172.0 is not in 1.3 to 2.1 m"),
+        ({"bmi": 60.0}, "bmi 60.0 is not in 14 to 45 kg/m2"),
+        ({"sex": "W"}, "sex 'W' is not M or F"),
+        ({"arms": "crossed"}, "arms 'crossed' is not down, up, belly or under"),
+        ({"scoliosis_mm": -50.0}, "scoliosis_mm -50.0 is not in -40 to 40 mm"),
+        ({"hip_rotation_deg": (0.0, 90.0)}, r"hip_rotation_deg \(0.0, 90.0\) is not in -30 to 60 degrees"),
+    ],
+)
+def test_bodies_that_nobody_has_are_refused(given, says):
+    with pytest.raises(ValueError, match=says):
+        PersonSpec(**given)

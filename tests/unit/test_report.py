@@ -18,7 +18,7 @@ from calciflow.analyses import figures
 from calciflow.forms import load_form
 from calciflow.pages import palette
 from calciflow.pages.agreement_chart import difference_plot
-from calciflow.pages.charts import burden_plot, heat_map, log_ticks, nice_ticks, paired_plot, spread_plot
+from calciflow.pages.charts import burden_plot, group_of, heat_map, log_ticks, nice_ticks, paired_plot, spread_plot
 from calciflow.pages.cohort_views import flow_of, natural, pictures, prefix_of
 from calciflow.pages.methods import settings_text, shown_parameters, write_methods
 from calciflow.pages.readings import ANALYSES, read_row
@@ -340,6 +340,22 @@ class TestCharts:
         assert len(heat.rows) == 1
         assert heat_map(scores.iloc[:0]) is None
 
+    def test_nothing_to_draw_is_no_figure(self) -> None:
+        columns = ["participant_id", "session_id", "modality", "imaging_score", "clinical_score"]
+        alone = pd.DataFrame([("sub-01", "ses-01", "petct", 3.0, math.nan)], columns=columns)
+        assert paired_plot(alone, {}) is None, "nobody has both scores"
+        assert paired_plot(alone.iloc[:0], {}) is None
+        lesions = pd.DataFrame({"participant_id": ["sub-01"], "compartment": ["muscle"], "ct_volume_ml": [math.nan]})
+        assert burden_plot(lesions, [("sub-01", "DM")], "ct_volume_ml") is None
+        assert burden_plot(lesions, []) is None
+        assert spread_plot(lesions, [("sub-01", "DM")], "ct_volume_ml") is None
+        assert spread_plot(lesions, [("sub-01", "DM")], "suv_max") is None
+
+    def test_a_sheet_without_groups_has_none(self) -> None:
+        assert group_of(pd.DataFrame({"participant_id": ["sub-01"]})) == {}
+        people = pd.DataFrame({"participant_id": ["sub-01", "sub-02"], "group": ["DM", None]})
+        assert group_of(people) == {"sub-01": "DM", "sub-02": ""}
+
     def test_pages_and_figures_share_their_colours(self) -> None:
         shared = {name: colour.upper() for name, colour in figures.COMPARTMENT_COLOURS.items()}
         assert shared == palette.COMPARTMENT_COLOURS
@@ -401,6 +417,21 @@ class TestMethods:
         for section, content in parameters.items():
             if isinstance(content, dict) and content:
                 assert set(shown[section]) == set(content)
+
+    def test_settings_that_another_setting_turns_off_are_not_said(self) -> None:
+        lesions = {"pet_threshold": "blood_pool", "suv_absolute": 4.125}
+        assert "4.125" not in settings_text("lesions", lesions)
+        assert "4.125" in settings_text("lesions", lesions | {"pet_threshold": "absolute"})
+        assert settings_text("register", {"mode": "rigid", "limb_shift_mm": 31.5}).count("31.5") == 0
+        assert "31.5" in settings_text("register", {"mode": "limbs", "limb_shift_mm": 31.5})
+        assert settings_text("x", {"none": None, "empty": [], "flag": True, "word": "all"}) == "flag on; word all"
+
+    def test_what_the_config_does_not_hold_is_not_claimed(self) -> None:
+        text = " ".join(write_methods({}, 1, 1).paragraphs)
+        assert "1 PET/CT scan of 1 person was analysed" in text
+        assert "outside the plausible range" not in text
+        assert "named beforehand" not in text
+        assert "set aside" not in text
 
     def test_paths_of_sheets_stay_out(self) -> None:
         shown = str(shown_parameters({"participants": "/home/someone/Hospital/p.tsv", "clinical_scores": None}))

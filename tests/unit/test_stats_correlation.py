@@ -105,3 +105,13 @@ def test_the_interval_covers_from_ten_people_on(r):
         result = spearman(x, y)
         covered += result.ci_low <= truth <= result.ci_high
     assert 0.935 < covered / trials < 0.98
+
+
+def test_holm_is_never_above_one():
+    assert holm([0.6, 0.7, 0.8]) == [1.0, 1.0, 1.0]
+
+
+def test_perfect_order_and_a_constant_on_either_side():
+    assert spearman([1, 2, 3, 4], [2, 3, 5, 9]).p_asymptotic == 0
+    for x, y in (([1, 2, 3], [5, 5, 5]), ([5, 5, 5], [1, 2, 3])):
+        assert math.isnan(spearman(x, y).rho)
