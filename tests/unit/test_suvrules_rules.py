@@ -374,3 +374,49 @@ def test_an_enhanced_frames_own_duration_is_read():
         frame.FrameContentSequence[0].FrameAcquisitionDuration = 1000.0 * (number + 60)
     found = extract(through_file([dataset]))["slices"]["frame_duration"]
     assert [float(text) for text in found] == [1000.0 * (number + 60) for number in range(len(found))]
+
+
+def test_what_the_suv_rests_on_is_told():
+    result = evaluate(header())
+    assert (result.inputs["PatientWeight (0010,1030)"], result.weight_kg) == (70.0, 70.0)
+    assert result.inputs["Units (0054,1001)"] == "BQML"
+    assert result.inputs["DecayCorrection (0054,1102)"] == "START"
+    assert result.inputs["injection to decay reference (s)"] == 3600
+    assert result.inputs["decay reference"].startswith("SeriesDate/Time")
+    each = evaluate(header(DecayCorrection="NONE", CorrectedImage=["ATTN"]))
+    assert each.inputs["injection to acquisition (s)"] == 3600
+    assert each.inputs["ActualFrameDuration (0018,1242)"] == 300000
+
+
+def test_an_image_corrected_to_before_the_injection_is_refused():
+    with pytest.raises(Refusal, match="does not follow the injection") as caught:
+        evaluate(header(SeriesTime="095959"))
+    assert caught.value.code == "time"
+    early = evaluate(header(SeriesTime="100000"))
+    assert early.factors[0] == pytest.approx(AT_START * 2 ** (-3600 / 6586.2)), "to the injection itself"
+
+
+@pytest.mark.parametrize(("milliseconds", "legal"), [("1000", True), ("999", False), (None, False)])
+def test_a_frame_that_is_not_decay_corrected_lasts_a_second_or_more(milliseconds, legal):
+    values = header(DecayCorrection="NONE", CorrectedImage=["ATTN"])
+    values["slices"]["frame_duration"] = [milliseconds] * values["number"]
+    if legal:  # half a second after its start a frame of a second has its mean
+        assert evaluate(values).factors[0] == pytest.approx(AT_START * 2 ** (0.5 / 6586.2), rel=1e-6)
+    else:
+        with pytest.raises(Refusal, match=r"0018,1242.* is missing or absurd"):
+            evaluate(values)
+
+
+def test_a_slice_without_time_cannot_be_corrected_for_its_decay():
+    values = header(DecayCorrection="NONE", CorrectedImage=["ATTN"])
+    values["slices"]["acquisition_time"][1] = ""
+    values["slices"].pop("acquisition_datetime", None)
+    with pytest.raises(Refusal, match="is missing and DecayCorrection is NONE"):
+        evaluate(values)
+
+
+def test_a_stored_suv_whose_injection_nobody_tells_stays_and_says_so():
+    values = header(Units="GML", dose__RadiopharmaceuticalStartDateTime=None, dose__RadiopharmaceuticalStartTime=None)
+    result = evaluate(values, {"injection_datetime": "2025-01-01T10:30:00"})
+    assert result.factors == (1.0,)
+    assert "the header tells no other" in next(w["text"] for w in result.warnings if w["code"] == "override")
