@@ -35,6 +35,7 @@ rule report:
     params:
         code=code("report.py"),
         parameters=SETTINGS.model_dump(mode="json"),
+        form_content=FORM_CONTENT,
         unfinished=unfinished,
         stray_edits=stray_edits(Path.cwd(), SCANS),
     message:

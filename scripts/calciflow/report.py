@@ -9,7 +9,9 @@ import pandas as pd
 
 import calciflow
 from calciflow.files import read_json, write_text
+from calciflow.forms import load_form
 from calciflow.labels import COMPARTMENTS
+from calciflow.pages.agreement_chart import difference_plot
 from calciflow.pages.charts import burden_plot, group_of, heat_map, paired_plot, spread_plot
 from calciflow.pages.cohort_views import (
     class_counts,
@@ -156,6 +158,7 @@ def write_report(
     reviews: str | Sequence[str] = (),
     stray_edits: Sequence[str] = (),
     sweep: str | Sequence[str] = (),
+    form: str | Path | None = None,
     changes: str | None = None,
     course: str | None = None,
     change_figure: str | None = None,
@@ -185,6 +188,8 @@ def write_report(
         Readers' edits of the analysed scans, and the JSON files with what could not be applied.
     sweep
         The table of the sweep, if the config asks for one.
+    form
+        The scoring form, for the methods.
     changes, course, follow_ups
         Tables of changes over time, and the JSON files of the follow-ups.
     change_figure
@@ -230,6 +235,7 @@ def write_report(
         set_aside_flags=", ".join(cohort.get("exclude_flags") or ()),
         people=pictures(as_list(mips), links, groups),
         paired=paired_plot(compared, groups),
+        differences=difference_plot(compared, groups),
         burden=burden_plot(counted, order),
         volume=burden_plot(counted, order, "ct_volume_ml"),
         suv=spread_plot(counted[counted["concordance"].str.endswith("PET+")], order, "suv_max"),
@@ -257,7 +263,13 @@ def write_report(
                 ("screening", screening),
             )
         },
-        methods=write_methods(parameters, flow.analysed, len(analysed)),
+        methods=write_methods(
+            parameters,
+            flow.analysed,
+            len(analysed),
+            {*tested["analysis"], *(["change"] if over_time else [])},
+            load_form(form) if form else None,
+        ),
         parameters=shown_parameters(parameters),
         versions=versions(),
         warnings=scan_warnings(told),

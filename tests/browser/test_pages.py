@@ -205,3 +205,19 @@ def test_heads_of_tables_are_repeated_on_each_page(pages: dict[str, Path], tmp_p
     page = tmp_path / "paper.html"
     page.write_text(pages["report"].read_text(encoding="utf-8").replace("@media print", "@media all"), encoding="utf-8")
     assert ask(page, tmp_path, "getComputedStyle(document.querySelector('th button')).display") == "contents"
+
+
+def test_paper_is_light_whatever_the_screen_was(pages: dict[str, Path], tmp_path: Path) -> None:
+    page = tmp_path / "paper.html"
+    text = pages["report"].read_text(encoding="utf-8").replace("@media print", "@media all")
+    page.write_text(text.replace("(prefers-color-scheme: dark)", "all"), encoding="utf-8")
+    script = """(function () {
+      var said = [];
+      ['', 'dark'].forEach(function (theme) {
+        if (theme) { document.documentElement.setAttribute('data-theme', theme); }
+        said.push(getComputedStyle(document.body).backgroundColor);
+        said.push(getComputedStyle(document.querySelector('.heat td.cell.deep')).color);
+      });
+      return new Array(...new Set(said)).join('|');
+    })()"""
+    assert ask(page, tmp_path, script) == "rgb(255, 255, 255)"

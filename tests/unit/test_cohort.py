@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import re
 from dataclasses import dataclass, field
 from difflib import unified_diff
 from pathlib import Path
@@ -185,6 +186,8 @@ def test_three_against_three_shows_values_and_the_attainable_p(six):
     assert "cannot reach 0.05" in result["note"]
     muscle = row(statistics, "groups", "muscle_involved", "DM", "SSc")
     assert muscle["estimate"] == 0
+    assert math.isnan(muscle["ci_low"])
+    assert "under 10 people a group" in muscle["note"]
 
 
 def test_increment_over_ct_has_no_p(study):
@@ -226,6 +229,15 @@ def test_detection_in_many_people_resamples_them(study):
     assert "by resampling people" in found["method"]
     # A share of 1/2 of 24 people: standard error 0.102
     assert (found["ci_low"], found["ci_high"]) == pytest.approx((0.5 - 0.2, 0.5 + 0.2), abs=0.05)
+
+
+def test_shares_of_ten_against_ten_have_an_interval(study):
+    for i in range(20):
+        kind = "muscle" if i < 9 or i >= 17 else "subcutaneous"  # 9 of 10 and 3 of 10, as in Newcombe's table
+        study.add(f"sub-{i:02}", "DM" if i < 10 else "SSc", [lesion(1, "thigh", "left", compartment=kind)])
+    muscle = row(study.run()["statistics"], "groups", "muscle_involved", "DM", "SSc")
+    assert muscle["estimate"] == pytest.approx(0.6)
+    assert (muscle["ci_low"], muscle["ci_high"], muscle["ci_level"]) == pytest.approx((0.1705, 0.8090, 0.95), abs=1e-4)
 
 
 def test_counts_and_sums_of_a_person(study):
@@ -520,6 +532,12 @@ def test_the_same_bytes_twice_and_in_any_order(six):
     assert len(files) == 5 + 2 * len(FIGURES)
     for name in files:
         assert (six.folder / "first" / name).read_bytes() == (six.folder / "second" / name).read_bytes(), name
+
+
+def test_figures_are_documented():
+    manual = (Path(__file__).resolve().parents[2] / "config" / "README.md").read_text()
+    (listed,) = re.findall(r"`cohort/figures/` holds (.*?)\n\n", manual, re.DOTALL)
+    assert set(re.findall(r"`([a-z]+)`", listed)) == {*FIGURES, "change"}
 
 
 def test_differences_by_mean_are_drawn_with_their_limits(six):

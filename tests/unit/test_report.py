@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from calciflow.analyses import figures
+from calciflow.forms import load_form
 from calciflow.pages import palette
+from calciflow.pages.agreement_chart import difference_plot
 from calciflow.pages.charts import burden_plot, group_of, heat_map, log_ticks, nice_ticks, paired_plot, spread_plot
 from calciflow.pages.cohort_views import flow_of, natural, pictures, prefix_of
 from calciflow.pages.methods import settings_text, shown_parameters, write_methods
@@ -101,6 +103,14 @@ class TestReadings:
     def test_lower_is_not_higher(self) -> None:
         assert "typically 2 lower than" in read_row(statistic(estimate=-2.0)).text
         assert "No typical difference" in read_row(statistic(estimate=0.0)).text
+
+    def test_points_have_their_interval_in_points(self) -> None:
+        row = statistic(analysis="groups", outcome="muscle_involved", group_a="DM", group_b="SSc", n=20)
+        row |= {"estimate": 0.6, "ci_low": 0.1705, "ci_high": 0.809, "ci_level": 0.95}
+        assert "60 percentage points higher than SSc (95 % interval 17.1 to 80.9; n = 20)" in read_row(row).text
+        assert "interval" not in read_row(row | {"ci_low": math.nan, "ci_high": math.nan}).text
+        share = row | {"analysis": "increment", "outcome": "share_of_lesions"}
+        assert "60 % of the deposits are on PET only (95 % interval 17.1 to 80.9; n = 20)" in read_row(share).text
 
     def test_a_ratio_of_a_model_is_not_read_as_a_difference(self) -> None:
         row = statistic(analysis="lesion_model", outcome="suv_max", group_a="muscle", group_b="subcutaneous")
@@ -241,6 +251,38 @@ class TestCharts:
         assert plot.pairs[0].left.shape != plot.pairs[1].left.shape
         assert paired_plot(comparison.iloc[:0], {}) is None
 
+    def test_differences_lie_where_bland_and_altman_put_them(self) -> None:
+        scores = {"sub-01": (12.0, 10.0), "sub-02": (20.0, 14.0), "sub-03": (8.0, 9.0)}  # differences 2 6 -1
+        comparison = pd.DataFrame(
+            [
+                {
+                    "participant_id": p,
+                    "session_id": "ses-01",
+                    "modality": "petct",
+                    "imaging_score": a,
+                    "clinical_score": b,
+                }
+                for p, (a, b) in scores.items()
+            ]
+        )
+        plot = difference_plot(comparison, {"sub-01": "DM", "sub-02": "SSc"})
+        assert plot is not None
+        values = [(float(tick.text), tick.place) for tick in plot.y_ticks]
+        (low, bottom), (high, top) = values[0], values[-1]
+        bias, spread = 7 / 3, 1.96 * math.sqrt(((2 - 7 / 3) ** 2 + (6 - 7 / 3) ** 2 + (-1 - 7 / 3) ** 2) / 2)
+        wanted = [bias, bias - spread, bias + spread]
+        assert low <= wanted[1]
+        assert wanted[2] <= high
+        for level, value in zip(plot.levels, wanted, strict=True):
+            assert level.y == pytest.approx(bottom + (value - low) * (top - bottom) / (high - low), abs=0.11)
+        for mark, value in zip(plot.marks, (2, 6, -1), strict=True):
+            assert mark.y == pytest.approx(bottom + (value - low) * (top - bottom) / (high - low), abs=0.11)
+        assert len({mark.shape for mark in plot.marks}) == 3
+        assert difference_plot(comparison.iloc[:1], {}) is None
+        alike = difference_plot(comparison.assign(imaging_score=comparison["clinical_score"]), {})
+        assert alike is not None
+        assert [level.text for level in alike.levels] == ["mean 0"]
+
     def test_bars_add_up(self) -> None:
         lesions = pd.DataFrame(
             {
@@ -325,7 +367,7 @@ class TestMethods:
         parameters["suv"]["max_uptake_hours"] = 4.25
         text = " ".join(write_methods(parameters, 6, 6).paragraphs)
         assert "4.25 h" in text
-        assert "total score, petct, clinical" in text
+        assert "total score, PET/CT against the clinical examination" in text
         assert "possible myositis" in text
 
     def test_every_setting_that_is_used_is_said(self) -> None:
@@ -339,6 +381,35 @@ class TestMethods:
             text = settings_text(section, marked)
             for place, key in enumerate(numbers):
                 assert str(7001 + place) in text, key
+
+    def test_only_what_was_done_is_described_and_cited(self) -> None:
+        parameters = Config().model_dump(mode="json")
+        parameters["cohort"]["kappa_weights"] = "linear"
+        bare = write_methods(parameters, 1, 1)
+        full = write_methods(
+            parameters, 40, 20, set(ANALYSES) | {"change"}, load_form(ROOT / "config/forms/extent.yaml")
+        )
+        said = (
+            ("Mann-Whitney", "Mann HB"),
+            ("kappa with linear weights", "Cohen J"),
+            ("limits of agreement", "Bland JM"),
+            ("intraclass correlation", "Shrout PE"),
+            ("sign-flip", "Hartigan JA"),
+            ("Spearman's", "Spearman C"),
+            ("mixed models", "Laird NM"),
+            ("0.76 to 1.32 times", "Lin C"),
+        )
+        for words, author in said:
+            assert words in full.paragraphs[4]
+            assert any(text.startswith(author) for text in full.references)
+            assert words not in bare.paragraphs[4]
+            assert not any(text.startswith(author) for text in bare.references)
+        assert "Extent of calcinosis, grade 0 to 4 a region; source: project's own" in full.paragraphs[3]
+        assert "The grade is the larger of two" in full.paragraphs[3]
+        assert "{}" not in " ".join(full.paragraphs)
+        assert "PERCIST" in full.paragraphs[2]
+        numbers = {int(n) for n in re.findall(r"\[(\d+)\]", " ".join(full.paragraphs))}
+        assert numbers == set(range(1, len(full.references) + 1))
 
     def test_every_setting_is_shown(self) -> None:
         parameters = Config().model_dump(mode="json")

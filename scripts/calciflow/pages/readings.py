@@ -137,11 +137,17 @@ def _people(row: Mapping[str, Any]) -> str:
     return f"n = {number(row['n'])}"
 
 
+def _in_percent(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row with its interval in the unit of an estimate that is said in percent."""
+    return {**row, **{end: None if missing(row[end]) else 100 * float(row[end]) for end in ("ci_low", "ci_high")}}
+
+
 def _compared(row: Mapping[str, Any], what: str) -> str:
     """A difference between two sides, as an estimate."""
     a, b, estimate = side_words(row["group_a"]), side_words(row["group_b"]), float(row["estimate"])
     if row["outcome"] == "muscle_involved":
         what, size = "share of people with deposits in muscle", f"{number(abs(100 * estimate))} percentage points"
+        row = _in_percent(row)
     else:
         size = number(abs(estimate))
     extra = "; ".join(part for part in (interval(row), _people(row)) if part)
@@ -167,6 +173,7 @@ def _sentence(row: Mapping[str, Any]) -> str:
     if analysis == "increment":
         if row["outcome"] == "share_of_lesions":
             share = number(100 * float(row["estimate"]))
+            extra = "; ".join(part for part in (interval(_in_percent(row)), _people(row)) if part)
             return f"In the median person, {share} % of the deposits are on PET only ({extra})."
         return f"In the median person, PET/CT adds {value} to the {outcome} of CT alone ({extra})."
     if analysis in ("detection", "detection_by_region"):
