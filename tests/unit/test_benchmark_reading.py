@@ -1,15 +1,17 @@
 """The benchmark reads results and truth from disk: results that are the truth have no error, and made errors show."""
 
 import shutil
+import subprocess
 
 import numpy as np
 import pandas as pd
 import pytest
 import SimpleITK as sitk
 
-from calciflow.benchmark.__main__ import write_results
+from calciflow.benchmark.__main__ import main, write_results
 from calciflow.benchmark.reading import compare_scan
-from calciflow.benchmark.study import SESSION
+from calciflow.benchmark.split import seeds_of
+from calciflow.benchmark.study import SESSION, make_study, person_of
 from calciflow.files import read_json, write_json
 from calciflow.forms import load_form
 from calciflow.images import read_volume, write_volume
@@ -172,3 +174,38 @@ def test_tables_and_figures_of_a_study_with_an_unfinished_scan(study, tmp_path):
     assert "CT volume, ml" in (out / "measures.svg").read_text()
     with pytest.raises(SystemExit, match="no scan was finished"):
         write_results(study, ["sub-7"], out)
+
+
+def test_a_study_is_made_once_and_again_for_what_is_missing(tmp_path, monkeypatch, capsys):
+    made = []
+
+    def small(spec, seed, strict):
+        made.append(seed)
+        return make_scan(leg_spec(), 1)
+
+    monkeypatch.setattr("calciflow.benchmark.study.make_scan", small)
+    first, second = seeds_of("dev", 2)
+    assert make_study(tmp_path, "dev", 2) == [person_of(first), person_of(second)]
+    assert made == [first, second]
+    assert read_table(tmp_path / "config" / "scans.tsv")["source"].tolist() == [
+        f"dicom/sub-{s}" for s in (first, second)
+    ]
+    assert f"{person_of(first)}: 4 of " in capsys.readouterr().out
+    (tmp_path / "truth" / person_of(second) / "complete.txt").unlink()
+    make_study(tmp_path, "dev", 2)
+    assert made == [first, second, second], "only what was not complete"
+
+
+def test_the_command_gives_the_workflows_status_and_the_table(study, monkeypatch, capsys):
+    runs = []
+
+    def run(command, check):
+        runs.append(command)
+        return subprocess.CompletedProcess(command, 4)
+
+    monkeypatch.setattr("calciflow.benchmark.__main__.make_study", lambda *given: ["sub-1"])
+    monkeypatch.setattr("calciflow.benchmark.__main__.subprocess.run", run)
+    study.rename(study.parent / "dev")
+    assert main(["dev", "1", "--folder", str(study.parent)]) == 4
+    assert runs[0][1:] == ["run", str(study.parent / "dev")]
+    assert capsys.readouterr().out.startswith("1 scans, 4 deposits; not finished: none.")

@@ -23,7 +23,7 @@ from calciflow.labels import COMPARTMENTS, LESION_COLUMNS, TISSUES, region_label
 from calciflow.mapping import move
 from calciflow.pages.course_views import course_view, ratio_plot
 from calciflow.registration.scene import coarse
-from calciflow.registration.sessions import align_sessions
+from calciflow.registration.sessions import _kabsch, align_sessions
 from calciflow.settings import Change
 from calciflow.tables import read_table, write_table
 
@@ -246,6 +246,14 @@ def test_points_of_lesions_are_their_own_and_span_them():
     assert (found[1].min(axis=0).tolist(), found[1].max(axis=0).tolist()) == ([4, 4, 6], [6, 6, 9])
     assert len(found[3]) == MOST_POINTS
     assert (found[3].min(axis=0).tolist(), found[3].max(axis=0).tolist()) == ([20, 20, 30], [54, 54, 81])
+
+
+def test_a_rigid_pose_of_three_points_is_found_exactly():
+    truth = rigid((20.0, -35.0, 70.0), (12.0, -3.0, 40.0))
+    points = np.array([[0.0, 0, 0], [100, 0, 0], [0, 50, 0], [10, 20, 80]])
+    np.testing.assert_allclose(_kabsch(points, move(truth, points)), truth, atol=1e-9)
+    mirrored = points * [-1, 1, 1]
+    assert np.linalg.det(_kabsch(points, mirrored)[:3, :3]) == pytest.approx(1.0), "a turn, never a mirror"
 
 
 def test_sessions_that_show_nothing_in_common_are_not_compared():
