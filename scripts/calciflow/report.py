@@ -124,7 +124,8 @@ def changed(changes: str | None, course: str | None, parameters: Mapping[str, An
         return None
     texts = ("session_before", "session_after", "status", "size", "activity", "flags", "note")
     tables = [read_table(path, text_columns=texts) for path in (changes, course)]
-    return course_view(tables[0], tables[1], dict(parameters.get("change") or {}))
+    flags = (parameters.get("cohort") or {}).get("exclude_flags") or ()
+    return course_view(tables[0], tables[1], dict(parameters.get("change") or {}), flags)
 
 
 def of_session(frame: pd.DataFrame, participants: pd.DataFrame) -> pd.DataFrame:

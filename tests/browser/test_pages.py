@@ -176,6 +176,25 @@ def test_prints(pages: dict[str, Path], tmp_path: Path) -> None:
     assert target.stat().st_size > 50_000
 
 
+def test_a_large_cohort_fits_the_screen(tmp_path: Path) -> None:
+    """The wall of people scrolls in its own box; with counts of three digits the clinicians' column is in view."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine (Debian: apt install chromium)")
+    cohort = inputs.cohort_files(tmp_path / "cohort", people=110, lesions_each=3)
+    write_report(**cohort)
+    script = """(function () {
+      var people = document.querySelector('.people'), table = document.querySelector('table.heat');
+      var box = people.getBoundingClientRect().height, beyond = table.scrollWidth - table.parentElement.clientWidth;
+      return [box, people.scrollHeight, table.rows[0].cells.length, beyond].join('|');
+    })()"""
+    box, inside, columns, beyond = map(
+        float, ask(Path(cohort["page"]), tmp_path, script, "--window-size=1300,1000").split("|")
+    )
+    assert box < 800 < inside
+    assert columns == 5
+    assert beyond <= 0
+
+
 @pytest.mark.parametrize("name", ["qc", "report"])
 def test_nothing_is_cut_off_on_paper(pages: dict[str, Path], tmp_path: Path, name: str) -> None:
     """The rules for print, on a screen as wide as the paper between its margins (A4: 186 mm, across: 277 mm)."""

@@ -327,8 +327,12 @@ def test_columns_are_documented():
 
 def test_the_figure(tmp_path):
     changes, course = follow_up(tmp_path / "one", ROWS)
-    view = course_view(changes, course, {"suv_max_limits": (0.76, 1.32)})
+    view = course_view(changes, course, {"suv_max_limits": (0.76, 1.32)}, ("possible myositis",))
     (line,) = view.volume.lines
+    assert [len(plot.lines[0].marks) for plot in (view.volume, view.uptake)] == [4, 3]
+    everything = course_view(changes, course, {})
+    assert len(everything.uptake.lines[0].marks) == 4, "the flagged one, too"
+    assert len(view.lesions.rows) == len(ROWS)
     grown, same, new, gone = line.marks[:4]
     assert grown.beyond
     assert not same.beyond

@@ -104,6 +104,15 @@ class TestReadings:
         assert "typically 2 lower than" in read_row(statistic(estimate=-2.0)).text
         assert "No typical difference" in read_row(statistic(estimate=0.0)).text
 
+    def test_one_person_is_not_typical(self) -> None:
+        row = statistic(analysis="score_comparison", n=1, estimate=-2.0, ci_low=math.nan, ci_high=math.nan)
+        text = read_row(row).text
+        assert "In the one person who has both, total score by PET/CT is 2 lower than by the clinical" in text
+        assert "as high as by" in read_row(row | {"estimate": 0.0}).text
+        summary = row | {"analysis": "lesion_summary", "outcome": "suv_max", "group_a": "muscle", "group_b": None}
+        for reading in (text, read_row(summary).text):
+            assert "typical" not in reading
+
     def test_points_have_their_interval_in_points(self) -> None:
         row = statistic(analysis="groups", outcome="muscle_involved", group_a="DM", group_b="SSc", n=20)
         row |= {"estimate": 0.6, "ci_low": 0.1705, "ci_high": 0.809, "ci_level": 0.95}
@@ -546,6 +555,10 @@ class TestPage:
         page, _ = six
         assert page.count("The PET ends above the knees.") == 1
         assert "6 scans: sub-01 ses-01, sub-02 ses-01" in page
+
+    def test_many_people_do_not_push_the_results_away(self, tmp_path: Path) -> None:
+        assert 'class="people many" tabindex="0"' in written(tmp_path / "many", people=25, lesions_each=1)[0]
+        assert '<div class="people">' in written(tmp_path / "few", people=2, lesions_each=1)[0]
 
     @pytest.mark.slow
     def test_three_hundred_scans(self, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ STYLE = {
 
 # Okabe & Ito's palette: told apart with any colour vision (jfly.uni-koeln.de/color, 2008).
 COMPARTMENT_COLOURS = dict(
-    zip(COMPARTMENTS, ("#56B4E9", "#0072B2", "#009E73", "#D55E00", "#CC79A7", "#999999"), strict=True)
+    zip(COMPARTMENTS, ("#56B4E9", "#0072B2", "#009E73", "#D55E00", "#CC79A7", "#5E5E5E"), strict=True)
 )
 CLASS_COLOURS = dict(zip(CONCORDANCES, ("#D55E00", "#0072B2", "#009E73"), strict=True))
 CLASS_MARKS = dict(zip(CONCORDANCES, ("o", "s", "^"), strict=True))

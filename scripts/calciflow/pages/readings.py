@@ -151,6 +151,9 @@ def _compared(row: Mapping[str, Any], what: str) -> str:
     else:
         size = number(abs(estimate))
     extra = "; ".join(part for part in (interval(row), _people(row)) if part)
+    if int(float(row["n"])) == 1:
+        side = f"{size} {'higher' if estimate > 0 else 'lower'} than" if estimate else "as high as"
+        return f"In the one person who has both, {what} by {a} is {side} by {b} ({extra})."
     if estimate == 0:
         return f"No typical difference in {what} between {a} and {b} ({extra})."
     way = "higher" if estimate > 0 else "lower"
@@ -187,7 +190,8 @@ def _sentence(row: Mapping[str, Any]) -> str:
             return f"{a[0].upper()}{a[1:]} together: {outcome} {value} ({extra})."
         return f"{a[0].upper()}{a[1:]} and {b}: {outcome} {value} ({extra})."
     if analysis == "lesion_summary":
-        return f"{outcome[0].upper()}{outcome[1:]}, {a}: typical median a person {value} ({extra})."
+        kind = "median of the one person" if int(float(row["n"])) == 1 else "typical median a person"
+        return f"{outcome[0].upper()}{outcome[1:]}, {a}: {kind} {value} ({extra})."
     if analysis == "lesion_model":
         return _ratio(row, outcome, extra)
     if analysis == "hu_suv":
