@@ -464,3 +464,49 @@ def test_a_decay_factor_above_one_shows_a_correction_that_the_list_leaves_out(fa
     else:
         with pytest.raises(Refusal, match="lacks DECY"):
             evaluate(values)
+
+
+# DICOM PS3.16 CID 84; sizes of the reference person, 70 kg and 175 cm, by hand as in the self-test.
+@pytest.mark.parametrize(
+    ("unit", "grams"),
+    [
+        ("{SUVbw}g/ml", 70000),
+        ("g/ml{SUVbw}", 70000),
+        ("{SUVlbm}g/ml", 57800),
+        ("g/ml{SUVlbm}", 57800),
+        ("{SUVibw}g/ml", 72380),
+        ("g/ml{SUVibw}", 72380),
+        ("{SUVbsa}cm2/ml", 18481.43018),
+        ("cm2/ml{SUVbsa}", 18481.43018),
+    ],
+)
+def test_units_of_an_enhanced_object(unit, grams):
+    dataset = enhanced(unit)[0]
+    dataset.PatientSex = "M"
+    result = evaluate(extract(through_file([dataset])))
+    assert result.factors == pytest.approx((70000 / grams,), rel=1e-6)
+    assert result.weight_kg == 70.0
+
+
+@pytest.mark.parametrize("slope", [0.0, -2.0])
+def test_a_mapping_needs_a_slope_above_nought(slope):
+    dataset = enhanced()[0]
+    dataset.PerFrameFunctionalGroupsSequence[0].RealWorldValueMappingSequence[0].RealWorldValueSlope = slope
+    with pytest.raises(Refusal) as caught:
+        evaluate(extract(through_file([dataset])))
+    assert caught.value.code == "scaling"
+
+
+def test_a_stored_suv_tells_the_weight_that_it_rests_on():
+    assert evaluate(header(Units="GML")).weight_kg == 70.0
+    assert evaluate(header(Units="GML"), {"weight_kg": 80}).weight_kg == 80.0
+
+
+def test_slices_of_both_sexes_and_of_two_kinds_are_no_series():
+    lean = {"Units": "GML", "SUVType": "LBM", "PatientSex": "M"}
+    for keyword, value, code in (("PatientSex", "F", "body_size"), ("SUVType", "BW", "units")):
+        series = every(**lean)()
+        setattr(series[1], keyword, value)
+        with pytest.raises(Refusal, match="differs between slices") as caught:
+            evaluate(extract(series))
+        assert caught.value.code == code
