@@ -13,6 +13,7 @@ from calciflow.dicom.bids import find
 from calciflow.errors import Refusal
 from calciflow.images import read_volume
 from calciflow.index import index_scan
+from calciflow.tree import Tree
 from dicom_scans import convert_scan
 
 METADATA: dict[str, Any] = {
@@ -151,7 +152,7 @@ def test_a_series_named_where_there_is_none_is_said(tmp_path: Path) -> None:
 def test_a_dataset_without_pet_is_refused(tmp_path: Path) -> None:
     nib.save(nib.Nifti1Image(CT, CT_AFFINE), tmp_path / "sub-x_ct.nii.gz")
     with pytest.raises(Refusal, match=r"holds no file \*_pet\.nii\.gz") as refused:
-        find({"source": str(tmp_path)}, None, None)
+        find({"source": Tree(tmp_path)}, None, None)
     assert refused.value.code == "no_pet"
 
 

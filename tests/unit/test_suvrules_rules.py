@@ -420,3 +420,47 @@ def test_a_stored_suv_whose_injection_nobody_tells_stays_and_says_so():
     result = evaluate(values, {"injection_datetime": "2025-01-01T10:30:00"})
     assert result.factors == (1.0,)
     assert "the header tells no other" in next(w["text"] for w in result.warnings if w["code"] == "override")
+
+
+def test_stored_kinds_tell_what_they_rest_on():
+    lean = evaluate(header(Units="GML", SUVType="LBM", PatientSex="M"))
+    assert lean.inputs["Units (0054,1001)"] == "GML"
+    assert lean.inputs["SUVType (0054,1006)"] == "LBM"
+    assert lean.inputs["PatientWeight (0010,1030)"] == 70.0
+    assert lean.inputs["PatientSize (0010,1020)"] == 1.75
+    assert lean.inputs["PatientSex (0010,0040)"] == "M"
+    assert "SUVType (0054,1006)" not in evaluate(header(Units="GML")).inputs
+    values = header(Units="CNTS")
+    values["slices"]["philips_suv_factor"] = ["0.0005"] * values["number"]
+    assert evaluate(values).inputs["Philips SUV factor (7053,xx00)"] == 0.0005
+
+
+def test_an_enhanced_object_says_itself_whether_it_is_decay_corrected():
+    dataset = enhanced()[0]
+    dataset.DecayCorrected = "NO"
+    dataset.pop("DecayCorrectionDateTime", None)
+    result = evaluate(extract(through_file([dataset])))
+    assert result.inputs["DecayCorrection (0054,1102)"] == "NONE"
+    # The frames start 65 and 125 min after the injection and last 5 min.
+    middle = [2 ** ((minutes * 60) / 6586.2) for minutes in (65 + 2.49, 125 + 2.49)]
+    at_injection = AT_START * 2 ** (-3600 / 6586.2)
+    assert result.factors == pytest.approx([at_injection * late for late in middle], rel=1e-3)
+
+
+def test_a_mapping_with_an_intercept_is_no_measure():
+    dataset = enhanced()[0]
+    dataset.PerFrameFunctionalGroupsSequence[0].RealWorldValueMappingSequence[0].RealWorldValueIntercept = 5.0
+    with pytest.raises(Refusal, match="has an intercept") as caught:
+        evaluate(extract(through_file([dataset])))
+    assert caught.value.code == "scaling"
+
+
+@pytest.mark.parametrize(("factor", "legal"), [("1.2", True), ("1", False), (None, False)])
+def test_a_decay_factor_above_one_shows_a_correction_that_the_list_leaves_out(factor, legal):
+    values = header(CorrectedImage=["ATTN"])
+    values["slices"]["decay_factor"] = [factor] * values["number"]
+    if legal:
+        assert evaluate(values).inputs["DecayCorrection (0054,1102)"] == "START"
+    else:
+        with pytest.raises(Refusal, match="lacks DECY"):
+            evaluate(values)
