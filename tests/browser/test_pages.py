@@ -110,6 +110,32 @@ def test_sorting(pages: dict[str, Path], tmp_path: Path) -> None:
     assert said_then == "descending"
 
 
+def test_every_table_of_the_report_sorts_and_is_reached_by_keyboard(pages: dict[str, Path], tmp_path: Path) -> None:
+    script = """(function () {
+      document.querySelectorAll('details').forEach(d => { d.open = true; });
+      var faults = [], tables = document.querySelectorAll('table.sortable'), checked = 0;
+      tables.forEach(function (table) {
+        table.querySelectorAll('thead th').forEach(function (head, place) {
+          var button = head.querySelector('button');
+          button.focus();
+          if (document.activeElement !== button) { faults.push(table.id + ' focus ' + place); }
+          if (!head.classList.contains('num')) { return; }
+          button.click();
+          var cells = Array.from(table.tBodies[0].rows).map(r => r.cells[place].dataset.v);
+          var there = cells.filter(v => v !== '').map(Number);
+          var sorted = there.every((v, i) => i === 0 || there[i - 1] <= v);
+          if (!sorted || cells.slice(0, there.length).includes('')) { faults.push(table.id + ' column ' + place); }
+          checked += 1;
+        });
+      });
+      return [tables.length, checked, faults.join(' ')].join('|');
+    })()"""
+    tables, checked, faults = ask(pages["report"], tmp_path, script).split("|")
+    assert faults == ""
+    assert int(tables) >= 3
+    assert int(checked) > 30
+
+
 def test_filter(pages: dict[str, Path], tmp_path: Path) -> None:
     script = """(function () {
       var input = document.querySelector('input[data-filters=lesion-table]');
