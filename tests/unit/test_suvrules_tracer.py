@@ -139,3 +139,24 @@ def test_lutetium_stored_as_pet_is_doubted():
 
 def test_no_text_of_the_header_leaks():
     assert "Mustermann" not in tracer_doubt([administration("Dose for Mustermann", nuclide="Erika Mustermann")], None)
+
+
+@pytest.mark.parametrize(
+    ("agent", "named"),
+    [
+        ("Fludeoxyglucose FDG", "the agent is FDG, not fluoride"),
+        ("PSMA-11", "the agent is PSMA, not fluoride"),
+        ("Piflufolastat", "the agent is PSMA, not fluoride"),
+        ("Ga-68 DOTATATE", "the agent is a somatostatin analogue, not fluoride"),
+        ("FAPI-46", "the agent is FAPI, not fluoride"),
+        ("Fluorocholine", "the agent is choline, not fluoride"),
+        ("Fluorethylcholin", "the agent is choline, not fluoride"),
+    ],
+)
+def test_another_agent_is_named_wherever_it_stands(agent, named):
+    assert tracer_doubt([administration(agent)], 6586.2) == named
+    assert tracer_doubt([administration(None, meaning=agent)], 6586.2) == named, "in the code's meaning"
+
+
+def test_fluoride_in_the_codes_meaning_suffices():
+    assert tracer_doubt([administration(None, meaning="Sodium fluoride F^18^")], 6586.2) is None
