@@ -1,4 +1,4 @@
-FIGURES = ("scores", "burden", "regions", "uptake")
+FIGURES = ("scores", "agreement", "burden", "regions", "uptake")
 
 
 rule cohort:

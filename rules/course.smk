@@ -6,6 +6,12 @@ rule course:
     output:
         changes="results/cohort/change.tsv",
         course="results/cohort/course.tsv",
+        figure=report(
+            "results/cohort/figures/change.svg",
+            caption="../report/figures.rst",
+            category="Figures",
+        ),
+        figure_table="results/cohort/figures/change.tsv",
     log:
         "logs/course.log",
     conda:

@@ -16,6 +16,7 @@ rule report:
         sweep="results/sweep/sweep.tsv" if SWEEP else [],
         changes="results/cohort/change.tsv",
         course="results/cohort/course.tsv",
+        change_figure="results/cohort/figures/change.svg",
         follow_ups=of_follow_ups("desc-change_lesions.json"),
         screenings=of_accepted("screening.json"),
         suv=of_accepted("desc-suvbw_pet.json"),
@@ -34,6 +35,7 @@ rule report:
     params:
         code=code("report.py"),
         parameters=SETTINGS.model_dump(mode="json"),
+        form_content=FORM_CONTENT,
         unfinished=unfinished,
         stray_edits=stray_edits(Path.cwd(), SCANS),
     message:

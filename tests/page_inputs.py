@@ -183,7 +183,7 @@ def cohort_files(
     hostile: str = "",
 ) -> dict[str, Any]:
     """Write a made-up cohort as the scans' stages leave it, summarise it, give the keywords of ``write_report``."""
-    from calciflow.cohort import summarise
+    from calciflow.cohort import FIGURES, summarise
 
     noise = np.random.default_rng(20250601)
     results = folder / "results"
@@ -275,7 +275,7 @@ def cohort_files(
     outputs = {
         name: str(cohort / f"{name}.tsv") for name in "lesions scores participants statistics comparison".split()
     }
-    figures = [str(cohort / "figures" / f"{name}.svg") for name in ("scores", "burden", "regions", "uptake")]
+    figures = [str(cohort / "figures" / f"{name}.svg") for name in FIGURES]
     summarise(
         screening=str(results / "screening.tsv"),
         tables=made["tables"],

@@ -158,10 +158,10 @@ def summarise(
     missing = "" if sheet else "no sheet of clinical scores"
     rows: list[Row] = [
         *comparison_rows(own_scores, own_pairs, ci_level, missing, unmatched(own_scores, own_clinical)),
-        *increment_rows(own_scores, people[people["session_id"].notna()]),
+        *increment_rows(own_scores, people[people["session_id"].notna()], ci_level),
         *agreement_rows(own_scores, own_clinical, own_pairs, ci_level, kappa_weights),
         *reader_rows(own_clinical, ci_level, kappa_weights),
-        *detection_rows(own_scores, own_means),
+        *detection_rows(own_scores, own_means, ci_level),
         *group_rows(people, groups, ci_level),
         *lesion_rows(own_lesions, ci_level),
         *hu_suv_rows(own_lesions, correlation_min_ml, ci_level),

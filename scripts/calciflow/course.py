@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from calciflow.analyses.change_figure import write_change_figure
 from calciflow.analyses.sessions import scan_of
 from calciflow.files import read_json
 from calciflow.followup.columns import CHANGE_COLUMNS
@@ -81,19 +82,23 @@ def summarise_course(
     participants: str,
     changes: str,
     course: str,
+    figure: str,
+    figure_table: str | None = None,
     tables: str | Sequence[str] = (),
     reports: str | Sequence[str] = (),
     pairs: Sequence[Sequence[str]] = (),
     exclude_flags: Sequence[str] = (),
 ) -> None:
-    """Write the tables of changes; both are empty where nobody was scanned twice.
+    """Write the tables of changes and their figure; all are empty where nobody was scanned twice.
 
     Parameters
     ----------
     participants
         The study's sheet, for the groups.
-    changes, course
+    changes, course, figure
         Outputs.
+    figure_table
+        Data of the figure: it stands beside the figure under the same name (declared for Snakemake's sake).
     tables, reports
         ``P_desc-change_lesions.tsv`` and ``.json`` of every follow-up.
     pairs
@@ -122,4 +127,6 @@ def summarise_course(
             row.update(course_row(read_changes([path]), exclude_flags))
         rows.append(row)
     write_table(course, rows, COURSE_COLUMNS)
+    limits = next((told["limits"]["suv_max"] for told in map(read_json, sidecars) if told["registered"]), None)
+    write_change_figure(everything[~set_aside(everything, exclude_flags)], limits, figure)
     print(f"{len(rows)} follow-ups, {len(everything)} lesions compared")

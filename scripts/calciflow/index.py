@@ -5,7 +5,7 @@ Whatever happens here becomes a verdict: a crash would stop every other scan of 
 
 import os
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,8 @@ from calciflow.dicom.sidecar import ct_sidecar, pet_sidecar
 from calciflow.dicom.tables import SERIES_COLUMNS, bids_row, series_row
 from calciflow.errors import Refusal
 from calciflow.files import write_json
-from calciflow.study import source_digest
 from calciflow.tables import write_table
+from calciflow.tree import Tree, source_digest
 
 ROLES = ("source", "ct_source", "pet_source")
 JITTER_WORTH_SAYING = 0.05
@@ -90,12 +90,14 @@ def index_scan(
         Refuse a PET without a CT. False: take it as far as its SUV image.
     """
     found = Findings()
+    given = {role: sources[role] for role in ROLES if sources.get(role)}
+    trees = {path: Tree(path) for path in given.values()}
     verdict, code, reason = "accepted", None, None
     try:
         with quiet():
             _index(
                 found,
-                sources={role: sources[role] for role in ROLES if sources.get(role)},
+                sources={role: trees[path] for role, path in given.items()},
                 ct_series=ct_series,
                 pet_series=pet_series,
                 overrides=dict(overrides or {}),
@@ -134,14 +136,14 @@ def index_scan(
             "chosen": found.chosen,
             "warnings": found.warnings,
             "size": found.size,
-            "source_digest": _digest(sources),
+            "source_digest": _digest([trees[path] for path in given.values()]),
         },
     )
 
 
-def _digest(sources: Mapping[str, str]) -> str | None:
+def _digest(trees: Iterable[Tree]) -> str | None:
     try:
-        return source_digest([sources[role] for role in ROLES if sources.get(role)])
+        return source_digest(trees)
     except OSError:
         return None
 
@@ -157,7 +159,7 @@ def _write_private(path: str, content: Mapping[str, Any]) -> None:
 def _index(
     found: Findings,
     *,
-    sources: Mapping[str, str],
+    sources: Mapping[str, Tree],
     ct_series: str | None,
     pet_series: str | None,
     overrides: dict[str, Any],
@@ -169,11 +171,11 @@ def _index(
         raise Refusal("unreadable", "The row of scans.tsv names no source.")
     found.private.update(pet=None, ct=None)
     listings: dict[str, Listing] = {}
-    for role, path in sources.items():
-        listings[role] = read_listing(path)
-        found.identifiers |= of_source(path, listings[role])
+    for role, tree in sources.items():
+        listings[role] = read_listing(tree)
+        found.identifiers |= of_source(str(tree.root), listings[role])
     found.groups = group([(role, listing.headers) for role, listing in listings.items()])
-    if not found.groups and bids.is_bids(sources.get("pet_source") or sources.get("source") or ""):
+    if not found.groups and bids.is_bids(sources):
         _take_bids(found, bids.find(sources, ct_series, pet_series), overrides, rules, require_ct)
         return
     _note_files(found, listings)
@@ -194,13 +196,13 @@ def _index(
     pet, ct = choice.pet, choice.ct
     found.chosen = {"pet_series": pet.number, "ct_series": ct.number if ct else None}
     _check_announced(found, pet, bool(pet_series))
-    _take_pet(found, pet, sources[pet.source], overrides, rules)
+    _take_pet(found, pet, str(sources[pet.source].root), overrides, rules)
     if choice.without_ct is not None:
         if require_ct:
             raise choice.without_ct
         found.warn(choice.without_ct.code, choice.without_ct.reason)
     if ct is not None:
-        _take_ct(found, ct, sources[ct.source])
+        _take_ct(found, ct, str(sources[ct.source].root))
 
 
 def _take_bids(

@@ -20,7 +20,8 @@ from calciflow.errors import StudyError
 from calciflow.files import read_json
 from calciflow.forecast import forecast, in_words
 from calciflow.sheets import Scan, read_participants, read_scans
-from calciflow.study import SCAN_FILES, ask_refresh, settle_times, source_digest
+from calciflow.study import SCAN_FILES, ask_refresh, settle_times
+from calciflow.tree import Tree, source_digest
 
 SIGN_EVERY_S = 30.0
 DEAD_AFTER_S = 120.0
@@ -257,7 +258,7 @@ def _refresh(study: Path) -> int:
         screening = study / "results" / scan.participant_id / scan.session_id / f"{scan.prefix}_screening.json"
         if scan.exclude or not screening.is_file():
             continue
-        digest = source_digest(study / path for path in scan.sources.values())
+        digest = source_digest(Tree(study / path) for path in scan.sources.values())
         if read_json(screening).get("source_digest") != digest:
             print(f"{scan.prefix}: its source has changed; the next run reads it again")
             ask_refresh(study, scan.prefix, digest)

@@ -9,7 +9,9 @@ import pandas as pd
 
 import calciflow
 from calciflow.files import read_json, write_text
+from calciflow.forms import load_form
 from calciflow.labels import COMPARTMENTS
+from calciflow.pages.agreement_chart import difference_plot
 from calciflow.pages.charts import burden_plot, group_of, heat_map, paired_plot, spread_plot
 from calciflow.pages.cohort_views import (
     class_counts,
@@ -44,9 +46,11 @@ SWEPT = ("parameter", "value", "own", "kind", "analysis", "outcome", "group_a", 
 
 FIGURE_WORDS = {
     "scores": "Imaging and clinical scores, person by person",
+    "agreement": "Imaging beside clinical scores: differences by mean (Bland-Altman)",
     "burden": "Burden by group and compartment",
     "regions": "Regions with a finding, by modality",
     "uptake": "Uptake and density of deposits",
+    "change": "Change over time, deposit by deposit",
 }
 
 
@@ -120,7 +124,8 @@ def changed(changes: str | None, course: str | None, parameters: Mapping[str, An
         return None
     texts = ("session_before", "session_after", "status", "size", "activity", "flags", "note")
     tables = [read_table(path, text_columns=texts) for path in (changes, course)]
-    return course_view(tables[0], tables[1], dict(parameters.get("change") or {}))
+    flags = (parameters.get("cohort") or {}).get("exclude_flags") or ()
+    return course_view(tables[0], tables[1], dict(parameters.get("change") or {}), flags)
 
 
 def of_session(frame: pd.DataFrame, participants: pd.DataFrame) -> pd.DataFrame:
@@ -154,8 +159,10 @@ def write_report(
     reviews: str | Sequence[str] = (),
     stray_edits: Sequence[str] = (),
     sweep: str | Sequence[str] = (),
+    form: str | Path | None = None,
     changes: str | None = None,
     course: str | None = None,
+    change_figure: str | None = None,
     follow_ups: str | Sequence[str] = (),
 ) -> None:
     """Write the cohort's report.
@@ -182,8 +189,12 @@ def write_report(
         Readers' edits of the analysed scans, and the JSON files with what could not be applied.
     sweep
         The table of the sweep, if the config asks for one.
+    form
+        The scoring form, for the methods.
     changes, course, follow_ups
         Tables of changes over time, and the JSON files of the follow-ups.
+    change_figure
+        The figure of changes; shown where somebody was scanned twice.
     stray_edits
         Files in the folder of edits that belong to no scan.
     """
@@ -209,6 +220,8 @@ def write_report(
         "review": as_list(reviews),
         "change": as_list(follow_ups),
     }
+    over_time = changed(changes, course, parameters)
+    drawings = as_list(figures) + ([change_figure] if over_time and change_figure else [])
     primary = tested[tested["analysis"] == "primary"]
     content = render(
         "report.html",
@@ -223,6 +236,7 @@ def write_report(
         set_aside_flags=", ".join(cohort.get("exclude_flags") or ()),
         people=pictures(as_list(mips), links, groups),
         paired=paired_plot(compared, groups),
+        differences=difference_plot(compared, groups),
         burden=burden_plot(counted, order),
         volume=burden_plot(counted, order, "ct_volume_ml"),
         suv=spread_plot(counted[counted["concordance"].str.endswith("PET+")], order, "suv_max"),
@@ -237,7 +251,7 @@ def write_report(
         statistics=table(tested, drop_empty=("p_adjusted", "note")),
         figures=[
             (FIGURE_WORDS.get(Path(path).stem, Path(path).stem), relative(path, page), svg_uri(path))
-            for path in as_list(figures)
+            for path in drawings
         ],
         files={
             name: relative(path, page)
@@ -250,14 +264,20 @@ def write_report(
                 ("screening", screening),
             )
         },
-        methods=write_methods(parameters, flow.analysed, len(analysed)),
+        methods=write_methods(
+            parameters,
+            flow.analysed,
+            len(analysed),
+            {*tested["analysis"], *(["change"] if over_time else [])},
+            load_form(form) if form else None,
+        ),
         parameters=shown_parameters(parameters),
         versions=versions(),
         warnings=scan_warnings(told),
         edits=review_table(all_edits(as_list(records)), one_scan=False),
         stray_edits=list(stray_edits),
         sweep=[view for path in as_list(sweep) for view in swept_parameters(read_table(path, text_columns=SWEPT))],
-        course=changed(changes, course, parameters),
+        course=over_time,
         class_fills=CLASS_FILLS,
         score_shapes=SCORE_SHAPES,
         modality_words=MODALITY_WORDS,

@@ -1,6 +1,5 @@
 """A study's folder: what lies in it beside the results, and whether Snakemake's memory of them is there."""
 
-import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -31,30 +30,6 @@ TIMED_FOLDERS = ("results", "private", "edits", "config")
 """Where the inputs and outputs lie whose times Snakemake compares."""
 
 REFRESH_FOLDER = Path(".calciflow") / "refresh"
-
-
-def source_digest(sources: Iterable[str | Path]) -> str:
-    """Digest of what lies in a scan's sources: relative path, size and time of every file, none of them opened.
-
-    A source that is missing gives another digest than one that is empty.
-    """
-    digest = hashlib.sha256()
-    for source in sources:
-        root = Path(source)
-        digest.update(f"\nsource {root.is_dir()} {root.exists()}".encode())
-        for folder, folders, names in os.walk(root) if root.is_dir() else [(str(root.parent), [], [root.name])]:
-            folders.sort()
-            for name in sorted(names):
-                path = Path(folder) / name
-                try:
-                    status = path.stat()
-                except OSError:
-                    continue
-                relative = path.relative_to(root.parent)
-                digest.update(
-                    f"\n{relative}\t{status.st_size}\t{status.st_mtime_ns}".encode("utf-8", "surrogateescape")
-                )
-    return digest.hexdigest()[:32]
 
 
 def settle_times(study: Path, now_ns: int) -> int:

@@ -22,7 +22,7 @@ from calciflow.settings import Config
 COPIED = ("lesions.tsv", "scores.tsv", "desc-candidates_lesions.json", "desc-review_lesions.tsv")
 COPIED += ("desc-review_lesions.json", "screening.json", "desc-suvbw_pet.json", "from-pet_to-ct_xfm.json")
 LINKED = ("mip.png", "qc.html")
-FIGURES = ("scores", "burden", "regions", "uptake")
+FIGURES = ("scores", "agreement", "burden", "regions", "uptake")
 
 
 def multiply(study: Path, target: Path, count: int) -> list[tuple[str, str]]:

@@ -110,6 +110,32 @@ def test_sorting(pages: dict[str, Path], tmp_path: Path) -> None:
     assert said_then == "descending"
 
 
+def test_every_table_of_the_report_sorts_and_is_reached_by_keyboard(pages: dict[str, Path], tmp_path: Path) -> None:
+    script = """(function () {
+      document.querySelectorAll('details').forEach(d => { d.open = true; });
+      var faults = [], tables = document.querySelectorAll('table.sortable'), checked = 0;
+      tables.forEach(function (table) {
+        table.querySelectorAll('thead th').forEach(function (head, place) {
+          var button = head.querySelector('button');
+          button.focus();
+          if (document.activeElement !== button) { faults.push(table.id + ' focus ' + place); }
+          if (!head.classList.contains('num')) { return; }
+          button.click();
+          var cells = Array.from(table.tBodies[0].rows).map(r => r.cells[place].dataset.v);
+          var there = cells.filter(v => v !== '').map(Number);
+          var sorted = there.every((v, i) => i === 0 || there[i - 1] <= v);
+          if (!sorted || cells.slice(0, there.length).includes('')) { faults.push(table.id + ' column ' + place); }
+          checked += 1;
+        });
+      });
+      return [tables.length, checked, faults.join(' ')].join('|');
+    })()"""
+    tables, checked, faults = ask(pages["report"], tmp_path, script).split("|")
+    assert faults == ""
+    assert int(tables) >= 3
+    assert int(checked) > 30
+
+
 def test_filter(pages: dict[str, Path], tmp_path: Path) -> None:
     script = """(function () {
       var input = document.querySelector('input[data-filters=lesion-table]');
@@ -174,3 +200,69 @@ def test_prints(pages: dict[str, Path], tmp_path: Path) -> None:
     browse(pages["report"], tmp_path / "profile", "--no-pdf-header-footer", f"--print-to-pdf={target}")
     assert target.read_bytes().startswith(b"%PDF")
     assert target.stat().st_size > 50_000
+
+
+def test_a_large_cohort_fits_the_screen(tmp_path: Path) -> None:
+    """The wall of people scrolls in its own box; with counts of three digits the clinicians' column is in view."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine (Debian: apt install chromium)")
+    cohort = inputs.cohort_files(tmp_path / "cohort", people=110, lesions_each=3)
+    write_report(**cohort)
+    script = """(function () {
+      var people = document.querySelector('.people'), table = document.querySelector('table.heat');
+      var box = people.getBoundingClientRect().height, beyond = table.scrollWidth - table.parentElement.clientWidth;
+      return [box, people.scrollHeight, table.rows[0].cells.length, beyond].join('|');
+    })()"""
+    box, inside, columns, beyond = map(
+        float, ask(Path(cohort["page"]), tmp_path, script, "--window-size=1300,1000").split("|")
+    )
+    assert box < 800 < inside
+    assert columns == 5
+    assert beyond <= 0
+
+
+@pytest.mark.parametrize("name", ["qc", "report"])
+def test_nothing_is_cut_off_on_paper(pages: dict[str, Path], tmp_path: Path, name: str) -> None:
+    """The rules for print, on a screen as wide as the paper between its margins (A4: 186 mm, across: 277 mm)."""
+    page = tmp_path / f"{name}.html"
+    text = pages[name].read_text(encoding="utf-8").replace("@media print", "@media all")
+    page.write_text(text.replace("max-width: 60rem", "max-width: 1px"), encoding="utf-8")
+    script = """(function () {
+      document.querySelectorAll('details').forEach(d => { d.open = true; });
+      function widest(fits) {
+        document.body.style.width = (fits ? 277 : 186) + 'mm';
+        var room = document.body.getBoundingClientRect().width;
+        var tables = Array.from(document.querySelectorAll('table, svg.chart, .charts img, .prose'));
+        tables = tables.filter(t => !!t.closest('.on-wide') === fits);
+        return [tables.length, Math.max(...tables.map(t => t.getBoundingClientRect().width)) - room].join('|');
+      }
+      return widest(false) + '|' + widest(true);
+    })()"""
+    upright, over, across, over_across = map(float, ask(page, tmp_path, script, "--window-size=1100,1000").split("|"))
+    assert upright > 2
+    assert across >= (3 if name == "report" else 1)
+    assert over <= 0
+    assert over_across <= 0
+
+
+def test_heads_of_tables_are_repeated_on_each_page(pages: dict[str, Path], tmp_path: Path) -> None:
+    """A button is left out of a repeated head; its text alone is not."""
+    page = tmp_path / "paper.html"
+    page.write_text(pages["report"].read_text(encoding="utf-8").replace("@media print", "@media all"), encoding="utf-8")
+    assert ask(page, tmp_path, "getComputedStyle(document.querySelector('th button')).display") == "contents"
+
+
+def test_paper_is_light_whatever_the_screen_was(pages: dict[str, Path], tmp_path: Path) -> None:
+    page = tmp_path / "paper.html"
+    text = pages["report"].read_text(encoding="utf-8").replace("@media print", "@media all")
+    page.write_text(text.replace("(prefers-color-scheme: dark)", "all"), encoding="utf-8")
+    script = """(function () {
+      var said = [];
+      ['', 'dark'].forEach(function (theme) {
+        if (theme) { document.documentElement.setAttribute('data-theme', theme); }
+        said.push(getComputedStyle(document.body).backgroundColor);
+        said.push(getComputedStyle(document.querySelector('.heat td.cell.deep')).color);
+      });
+      return new Array(...new Set(said)).join('|');
+    })()"""
+    assert ask(page, tmp_path, script) == "rgb(255, 255, 255)"

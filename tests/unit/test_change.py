@@ -2,25 +2,28 @@
 
 import math
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.spatial.transform import Rotation
 
-from calciflow.change import Session, compare_sessions
+from calciflow.analyses.change_figure import COLUMNS as FIGURE_COLUMNS
+from calciflow.analyses.change_figure import GONE, NEW, draw_change
+from calciflow.change import MOST_POINTS, Session, compare_sessions, lesion_points
 from calciflow.columns import CHANGE, COURSE
 from calciflow.course import COURSE_COLUMNS, summarise_course
 from calciflow.files import write_json
 from calciflow.followup.columns import CHANGE_COLUMNS
 from calciflow.followup.matching import Placed, pair_lesions
-from calciflow.followup.verdicts import Limits, judge, together, volume_limits
+from calciflow.followup.verdicts import Limits, joined_note, judge, together, volume_limits
 from calciflow.images import Volume
-from calciflow.labels import LESION_COLUMNS, TISSUES, region_label
+from calciflow.labels import COMPARTMENTS, LESION_COLUMNS, TISSUES, region_label
 from calciflow.mapping import move
 from calciflow.pages.course_views import course_view, ratio_plot
 from calciflow.registration.scene import coarse
-from calciflow.registration.sessions import align_sessions
+from calciflow.registration.sessions import _kabsch, align_sessions
 from calciflow.settings import Change
 from calciflow.tables import read_table, write_table
 
@@ -226,13 +229,49 @@ def test_small_ones_may_have_been_missed():
     ]
 
 
+def test_lesions_that_became_more_or_fewer_are_told():
+    assert joined_note([1, 2], [3]) == "2 lesions have become one"
+    assert joined_note([1], [2, 3, 4]) == "one lesion has become 3"
+    assert joined_note([1, 2], [3, 4]) == "2 lesions and 2 later ones cannot be told apart"
+    assert joined_note([1], [2]) is None
+
+
+def test_points_of_lesions_are_their_own_and_span_them():
+    labels = np.zeros((30, 30, 30), np.uint16)
+    labels[2:4, 2:4, 2:4] = 1
+    labels[10:28, 10:28, 10:28] = 3  # no lesion 2
+    found = lesion_points(Volume(labels, np.diag([2.0, 2.0, 3.0, 1.0])))
+    assert sorted(found) == [1, 3]
+    assert len(found[1]) == 8
+    assert (found[1].min(axis=0).tolist(), found[1].max(axis=0).tolist()) == ([4, 4, 6], [6, 6, 9])
+    assert len(found[3]) == MOST_POINTS
+    assert (found[3].min(axis=0).tolist(), found[3].max(axis=0).tolist()) == ([20, 20, 30], [54, 54, 81])
+
+
+def test_a_rigid_pose_of_three_points_is_found_exactly():
+    truth = rigid((20.0, -35.0, 70.0), (12.0, -3.0, 40.0))
+    points = np.array([[0.0, 0, 0], [100, 0, 0], [0, 50, 0], [10, 20, 80]])
+    np.testing.assert_allclose(_kabsch(points, move(truth, points)), truth, atol=1e-9)
+    mirrored = points * [-1, 1, 1]
+    assert np.linalg.det(_kabsch(points, mirrored)[:3, :3]) == pytest.approx(1.0), "a turn, never a mirror"
+
+
+def test_sessions_that_show_nothing_in_common_are_not_compared():
+    whole = session([lesion()], [(-30, 0, 30)])
+    nothing = replace(whole, blocks=coarse(*[v.like(np.zeros_like(v.array)) for v in body()], 4.0))
+    rows, told = compare_sessions(whole, nothing, 8.0, LIMITS)
+    assert rows == []
+    assert told["registered"] is False
+    assert told["warnings"] == ["The two sessions show nothing in common: their lesions were not compared."]
+
+
 def follow_up(folder, rows):
     folder.mkdir()
     write_table(folder / "participants.tsv", [{"participant_id": "sub-01", "group": "DM"}], ["participant_id", "group"])
     who = {"participant_id": "sub-01", "session_before": "ses-01", "session_after": "ses-02"}
     path = folder / "sub-01_ses-02_desc-change_lesions.tsv"
     write_table(path, [{**who, "change_id": i, **row} for i, row in enumerate(rows, 1)], CHANGE_COLUMNS)
-    told = {"registered": True, "residual_mm": {"body": 1.5}, "warnings": []}
+    told = {"registered": True, "residual_mm": {"body": 1.5}, "warnings": [], "limits": {"suv_max": [0.7, 1.4]}}
     write_json(folder / "sub-01_ses-02_desc-change_lesions.json", told)
     names = {name: str(folder / f"{name}.tsv") for name in ("changes", "course")}
     summarise_course(
@@ -241,6 +280,7 @@ def follow_up(folder, rows):
         reports=[str(path).replace(".tsv", ".json")],
         pairs=[("ses-01", "ses-02")],
         exclude_flags=("possible myositis",),
+        figure=str(folder / "change.svg"),
         **names,
     )
     return [read_table(path, text_columns=("status", "size", "activity", "note")) for path in names.values()]
@@ -272,7 +312,9 @@ def test_course_counts_what_both_sessions_imaged(tmp_path):
 def test_nobody_was_scanned_twice(tmp_path):
     write_table(tmp_path / "p.tsv", [{"participant_id": "sub-01", "group": "DM"}], ["participant_id", "group"])
     names = {name: str(tmp_path / f"{name}.tsv") for name in ("changes", "course")}
-    summarise_course(participants=str(tmp_path / "p.tsv"), **names)
+    summarise_course(participants=str(tmp_path / "p.tsv"), figure=str(tmp_path / "change.svg"), **names)
+    assert "nobody was scanned twice" in (tmp_path / "change.svg").read_text()
+    assert (tmp_path / "change.tsv").read_text().splitlines() == ["\t".join(FIGURE_COLUMNS)]
     tables = [read_table(path) for path in names.values()]
     assert [list(table.columns) for table in tables] == [CHANGE_COLUMNS, COURSE_COLUMNS]
     assert course_view(tables[0], tables[1], {}) is None
@@ -285,8 +327,12 @@ def test_columns_are_documented():
 
 def test_the_figure(tmp_path):
     changes, course = follow_up(tmp_path / "one", ROWS)
-    view = course_view(changes, course, {"suv_max_limits": (0.76, 1.32)})
+    view = course_view(changes, course, {"suv_max_limits": (0.76, 1.32)}, ("possible myositis",))
     (line,) = view.volume.lines
+    assert [len(plot.lines[0].marks) for plot in (view.volume, view.uptake)] == [4, 3]
+    everything = course_view(changes, course, {})
+    assert len(everything.uptake.lines[0].marks) == 4, "the flagged one, too"
+    assert len(view.lesions.rows) == len(ROWS)
     grown, same, new, gone = line.marks[:4]
     assert grown.beyond
     assert not same.beyond
@@ -296,3 +342,32 @@ def test_the_figure(tmp_path):
     assert view.uptake.band[0] < middle < view.uptake.band[1]
     assert "borrowed" in view.borrowed
     assert ratio_plot(changes[changes["status"] == "not imaged before"], "suv_max", "activity", None) is None
+
+
+def test_the_figure_for_papers(tmp_path):
+    follow_up(tmp_path / "one", ROWS)
+    follow_up(tmp_path / "two", ROWS)
+    svg = (tmp_path / "one" / "change.svg").read_bytes()
+    assert svg == (tmp_path / "two" / "change.svg").read_bytes()
+    words = {"".join(element.itertext()).strip() for element in ElementTree.fromstring(svg).iter()}
+    assert {"sub-01 ses-01 to ses-02", "gone", "new", "SUVmax, later / earlier", "muscle", "fascia"} <= words
+    data = read_table(tmp_path / "one" / "change.tsv", text_columns=("status",))
+    assert data["status"].tolist() == [row["status"] for row in ROWS if "flags" not in row]
+    assert data["ct_volume_ratio"].dropna().tolist() == [2.0, 1.1]
+
+
+def test_marks_of_the_figure_stand_at_their_ratios(tmp_path):
+    changes, _ = follow_up(tmp_path / "one", ROWS[:4])
+    figure, rows, _ = draw_change(changes, (0.76, 1.32))
+    volume, uptake = figure.axes
+    drawn = [
+        (line.get_xdata()[0], line.get_markerfacecolor() != "none")
+        for line in volume.lines
+        if line.get_label() in COMPARTMENTS
+    ]
+    assert drawn == [(2.0, True), (pytest.approx(1.1), False), (NEW, True), (GONE, True)]
+    drawn = [line.get_xdata()[0] for line in uptake.lines if line.get_label() in COMPARTMENTS]
+    assert drawn == [2.0, 1.0, NEW]  # what resolved had no uptake: nothing to show
+    (band,) = uptake.patches
+    assert (band.get_x(), band.get_x() + band.get_width()) == pytest.approx((0.76, 1.32))
+    assert len(rows) == 4

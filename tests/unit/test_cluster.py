@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -150,6 +151,65 @@ def test_leftovers_are_cancelled_and_waited_for(site, tmp_path, capsys):
     assert (tmp_path / "cancelled").read_text() == "7 8\n"
     assert "2 Slurm job(s) of an earlier run were cancelled" in capsys.readouterr().err
     assert "other" in (tmp_path / "queue").read_text()
+
+
+def test_a_study_that_ran_on_slurm_elsewhere_is_warned_of_and_not_stopped(tmp_path, monkeypatch, capsys):
+    name = identity.job_prefix(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert run.end_leftovers(tmp_path) == 0
+    told = capsys.readouterr().err
+    assert "make sure that no job of it still runs there" in told
+    assert name in told
+
+
+def test_a_site_that_forgets_jobs_soon_is_told(site, tmp_path, capsys):
+    (tmp_path / "config.yaml").write_text("executor: slurm\n")
+    configured(site, 300)
+    run.slurm_options(tmp_path, tmp_path, [])
+    assert "forgets" not in capsys.readouterr().err
+    configured(site, 10)
+    run.slurm_options(tmp_path, tmp_path, [])
+    assert "Slurm forgets ended jobs after 10 s (MinJobAge) and has no accounting" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("status", [0, 3])
+def test_a_run_of_snakemake_gives_its_status_and_no_verdict(tmp_path, status):
+    with open(tmp_path / "lock", "w") as lock:
+        ends = [sys.executable, "-c", f"raise SystemExit({status})"]
+        assert run.run_snakemake(ends, dict(os.environ), lock.fileno(), None, 30.0) == (status, None)
+
+
+def test_a_run_on_slurm_is_watched_and_a_thread_leaves_signals_alone(site, tmp_path):
+    configured(site, 300)
+    found = []
+    with open(tmp_path / "lock", "w") as lock:
+        ends = [sys.executable, "-c", "pass"]
+        call = threading.Thread(
+            target=lambda: found.append(run.run_snakemake(ends, dict(os.environ), lock.fileno(), "x", 30.0))
+        )
+        before = signal.getsignal(signal.SIGTERM)
+        call.start()
+        call.join(30)
+    assert found == [(0, None)]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_submission_that_nobody_answers_for_fails_rather_than_being_made_twice(site, tmp_path):
+    site("sbatch", f"echo x >> {tmp_path}/calls; echo 'Unable to contact slurm controller' >&2; exit 1")
+    site("squeue", "exit 1")
+    done = shim("sbatch", "--comment", "rule_b", "--wrap=true", CALCIFLOW_PATIENCE_S="0")
+    assert done.returncode == 1
+    assert "whether it took the job is unknown" in done.stderr
+    assert (tmp_path / "calls").read_text() == "x\n"
+
+
+def test_a_submission_is_given_up_once_the_patience_is_over(site, tmp_path):
+    site("sbatch", f"echo x >> {tmp_path}/calls; echo 'Unable to contact slurm controller' >&2; exit 4")
+    site("squeue", 'echo "3|rule_a"')
+    done = shim("sbatch", "--comment", "rule_b", "--wrap=true", CALCIFLOW_PATIENCE_S="0")
+    assert done.returncode == 4
+    assert "Unable to contact slurm controller" in done.stderr
+    assert (tmp_path / "calls").read_text() == "x\n", "Slurm knows no such job, and there is no time for another"
 
 
 def test_leftovers_that_do_not_go_stop_the_run(site, tmp_path):

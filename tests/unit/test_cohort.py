@@ -3,16 +3,22 @@
 import json
 import math
 import random
+import re
 from dataclasses import dataclass, field
 from difflib import unified_diff
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
+from statsmodels.stats.inter_rater import cohens_kappa
 
-from calciflow.analyses.people import person_columns
+from calciflow.analyses.clinical import read_clinical
+from calciflow.analyses.figures import CohortData, draw_agreement
+from calciflow.analyses.people import person_columns, read_people
 from calciflow.analyses.rows import STATISTICS_COLUMNS, adjust, describe
 from calciflow.analyses.sessions import read_scores, scan_of
 from calciflow.cohort import FIGURES, summarise
@@ -180,6 +186,8 @@ def test_three_against_three_shows_values_and_the_attainable_p(six):
     assert "cannot reach 0.05" in result["note"]
     muscle = row(statistics, "groups", "muscle_involved", "DM", "SSc")
     assert muscle["estimate"] == 0
+    assert math.isnan(muscle["ci_low"])
+    assert "under 10 people a group" in muscle["note"]
 
 
 def test_increment_over_ct_has_no_p(study):
@@ -191,6 +199,45 @@ def test_increment_over_ct_has_no_p(study):
     assert increments["p_asymptotic"].isna().all()
     assert row(statistics, "increment", "regions_involved", "petct")["estimate"] == 0.5
     assert increments["note"].str.contains("by construction").all()
+
+
+def test_increment_has_an_interval_from_six_people_on(six):
+    statistics = six.run()["statistics"]
+    increment = row(statistics, "increment", "n_lesions", "petct")
+    assert (increment["estimate"], increment["ci_low"], increment["ci_high"], increment["ci_level"]) == (
+        0,
+        0,
+        0,
+        0.96875,
+    )
+
+
+def test_detection_has_an_interval_both_p_and_an_effect_size(six):
+    found = row(six.run()["statistics"], "detection", "regions_involved", "petct", "clinical")
+    # Regions more than the clinicians: 1 1 2 1 1 2; z = 8 / sqrt(12)
+    assert found["estimate"] == pytest.approx(8 / 6, abs=1e-5)
+    assert (found["ci_low"], found["ci_high"], found["ci_level"]) == (1, 2, 0.96875)
+    assert (found["p_exact"], found["effect_size"]) == (0.03125, 1)
+    assert found["p_asymptotic"] == pytest.approx(2 * stats.norm.sf(8 / math.sqrt(12)), rel=1e-4)
+
+
+def test_detection_in_many_people_resamples_them(study):
+    for i in range(24):
+        study.add(f"sub-{i:02}", "DM", [lesion(1, "hand", "left")] if i % 2 else [])
+        study.clinicians(f"sub-{i:02}", ZERO)
+    found = row(study.run()["statistics"], "detection", "regions_involved", "petct", "clinical")
+    assert "by resampling people" in found["method"]
+    # A share of 1/2 of 24 people: standard error 0.102
+    assert (found["ci_low"], found["ci_high"]) == pytest.approx((0.5 - 0.2, 0.5 + 0.2), abs=0.05)
+
+
+def test_shares_of_ten_against_ten_have_an_interval(study):
+    for i in range(20):
+        kind = "muscle" if i < 9 or i >= 17 else "subcutaneous"  # 9 of 10 and 3 of 10, as in Newcombe's table
+        study.add(f"sub-{i:02}", "DM" if i < 10 else "SSc", [lesion(1, "thigh", "left", compartment=kind)])
+    muscle = row(study.run()["statistics"], "groups", "muscle_involved", "DM", "SSc")
+    assert muscle["estimate"] == pytest.approx(0.6)
+    assert (muscle["ci_low"], muscle["ci_high"], muscle["ci_level"]) == pytest.approx((0.1705, 0.8090, 0.95), abs=1e-4)
 
 
 def test_counts_and_sums_of_a_person(study):
@@ -260,6 +307,32 @@ def test_several_readers_are_averaged_and_compared(study):
     assert bias["estimate"] == -2
     consistent = row(tables["statistics"], "reader_agreement", "icc_consistency", "reader A", "reader B")
     assert consistent["estimate"] == 1
+    # By region, too: left and right hands of A are 0 1 2 1 1 1, of B 2 3 4 1 1 1.
+    hand = row(tables["statistics"], "reader_agreement", "kappa_hand", "reader A", "reader B")
+    grades = [0, 1, 2, 3, 4]
+    expected = cohens_kappa(np.array(confusion([0, 1, 2, 1, 1, 1], [2, 3, 4, 1, 1, 1], grades)), wt="quadratic").kappa
+    assert hand["estimate"] == pytest.approx(expected, abs=1e-5)
+    assert "6 pairs of 3 people" in hand["note"]
+    assert math.isnan(row(tables["statistics"], "reader_agreement", "kappa_chest", "reader A", "reader B")["estimate"])
+
+
+def confusion(a, b, grades):
+    return [[sum(x == i and y == j for x, y in zip(a, b, strict=True)) for j in grades] for i in grades]
+
+
+def test_four_readers_together(study):
+    # Shrout & Fleiss 1979, table 2: four judges, six targets; ICC(2,1) is 0.29 and ICC(3,1) 0.71.
+    judges = {"A": [9, 6, 8, 7, 10, 6], "B": [2, 1, 4, 1, 5, 2], "C": [5, 3, 6, 2, 6, 4], "D": [8, 2, 8, 6, 9, 7]}
+    for i in range(6):
+        study.add(f"sub-0{i}", "DM", [lesion(1, "hand", "left")])
+        for name, scores in judges.items():
+            study.clinicians(f"sub-0{i}", {("hand", "left"): scores[i]}, reader=name)
+    study.clinicians("sub-00", {("thigh", "left"): 50})  # scored by one reader: not among what all scored
+    statistics = study.run()["statistics"]
+    for outcome, published in (("icc_agreement", 0.29), ("icc_consistency", 0.71)):
+        together = row(statistics, "reader_agreement", outcome, "4 readers")
+        assert together["n"] == 6
+        assert together["estimate"] == pytest.approx(published, abs=0.005)
 
 
 def test_a_reader_given_twice_is_an_error(study):
@@ -384,6 +457,34 @@ def test_covariates_reach_the_results_only_when_named(study):
         study.run(covariates=("height",))
 
 
+def sheet(path, *lines):
+    path.write_text("".join("\t".join(line) + "\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def test_a_people_sheet_needs_ids_and_names_that_the_results_do_not_use(tmp_path):
+    with pytest.raises(StudyError, match=r"p\.tsv: there is no column participant_id"):
+        read_people(sheet(tmp_path / "p.tsv", ("person", "group"), ("1", "DM")), ())
+    with pytest.raises(StudyError, match=r"column tlf: the results use this name\. Fix: rename the column"):
+        read_people(sheet(tmp_path / "p.tsv", ("participant_id", "tlf"), ("sub-01", "3")), ("tlf",))
+    alone = read_people(sheet(tmp_path / "p.tsv", ("participant_id",), ("sub-01",)), ())
+    assert alone["group"].isna().all(), "people of no group"
+
+
+def test_a_clinical_sheet_names_its_mistake(tmp_path):
+    head = ("participant_id", "session_id", "region", "side", "score")
+    with pytest.raises(StudyError, match=r"c\.tsv: there is no column region"):
+        read_clinical(sheet(tmp_path / "c.tsv", ("participant_id", "session_id", "score"), ("sub-01", "ses-01", "2")))
+    for score in ("-1", "mild"):
+        with pytest.raises(StudyError, match=r"line 3, column score: .* is no score") as caught:
+            rows = [("sub-01", "ses-01", "hand", "left", "2"), ("sub-01", "ses-01", "hand", "right", score)]
+            read_clinical(sheet(tmp_path / "c.tsv", head, *rows))
+        assert score in str(caught.value)
+    found = read_clinical(sheet(tmp_path / "c.tsv", head, ("sub-01", "ses-01", "head", "n/a", "n/a")))
+    assert found.iloc[0][["side", "reader"]].tolist() == ["midline", "1"]
+    assert found["score"].isna().all()
+
+
 def test_rows_that_the_form_has_no_line_for_are_told(study):
     study.add("sub-01", "DM", [lesion(1, "hand", "left")])
     study.clinicians("sub-01", {("hand", "left"): 1, ("hand", "midline"): 2})
@@ -431,6 +532,30 @@ def test_the_same_bytes_twice_and_in_any_order(six):
     assert len(files) == 5 + 2 * len(FIGURES)
     for name in files:
         assert (six.folder / "first" / name).read_bytes() == (six.folder / "second" / name).read_bytes(), name
+
+
+def test_figures_are_documented():
+    manual = (Path(__file__).resolve().parents[2] / "config" / "README.md").read_text()
+    (listed,) = re.findall(r"`cohort/figures/` holds (.*?)\n\n", manual, re.DOTALL)
+    assert set(re.findall(r"`([a-z]+)`", listed)) == {*FIGURES, "change"}
+
+
+def test_differences_by_mean_are_drawn_with_their_limits(six):
+    tables = six.run(drawn=FIGURES)
+    data = read_table(six.folder / "out" / "figures" / "agreement.tsv")
+    petct = data[data["modality"] == "petct"]
+    assert petct["difference"].tolist() == [1, 2, 7, 1, 2, 7]
+    assert petct["mean_score"].tolist() == [0.5, 1, 3.5, 0.5, 1, 3.5]  # the clinicians gave 0 throughout
+    own = tables["comparison"].assign(participant_id=tables["comparison"]["participant_id"])
+    people = tables["participants"]
+    none = pd.DataFrame(columns=["modality", "region", "side", "n", "found"])
+    panel = draw_agreement(CohortData(people, tables["lesions"], own, none))[0].axes[2]
+    lines = sorted(line.get_ydata()[0] for line in panel.lines if len(line.get_ydata()) == 2)
+    wanted = [
+        row(tables["statistics"], "agreement", f"bland_altman_{name}", "petct")["estimate"]
+        for name in ("lower_limit", "bias", "upper_limit")
+    ]
+    assert lines == pytest.approx(sorted([0, *wanted]), abs=1e-4)
 
 
 def test_no_date_and_no_path_in_a_figure(six):

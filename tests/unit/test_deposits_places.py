@@ -5,8 +5,10 @@ import pytest
 from scipy import ndimage
 
 from calciflow.deposits.background import soft_background, tissue_levels
+from calciflow.deposits.blocks import block_percentile
 from calciflow.deposits.places import at_spine
 from calciflow.deposits.scene import lean_in_fat
+from calciflow.deposits.uncertain import released_bone
 from calciflow.images import Volume
 from calciflow.labels import TISSUES, region_label
 from calciflow.measure.spill import blur
@@ -126,3 +128,61 @@ def test_noise_in_fat_passes_for_no_strands():
     tissues = np.full(values.shape, TISSUES["subcutaneous_fat"], np.uint8)
     # Limited voxel by voxel, half of such noise would read 0.16 on average.
     assert lean_in_fat(values, tissues, (4, 4, 4)).mean() < 0.03
+def test_percentiles_of_blocks_by_hand():
+    """Blocks of 24 mm at 3 mm are 8 voxels wide: two of them, 1 and 3, and the smooth way from one to the other."""
+    values = np.full((8, 8, 16), 1.0, np.float32)
+    values[:, :, 8:] = 3.0
+    valid = np.ones(values.shape, bool)
+    found = block_percentile(values, valid, (3.0, 3.0, 3.0), 50)
+    assert found[0, 0, 0] < found[0, 0, 8] < found[0, 0, 15]
+    assert found.min() >= 1.0
+    assert found.max() <= 3.0
+    one = block_percentile(values, values < 2, (3.0, 3.0, 3.0), 50)
+    np.testing.assert_allclose(one, 1.0, rtol=1e-6)
+
+
+def test_too_few_voxels_for_a_block_speak_together_and_none_say_nothing():
+    values = np.arange(64, dtype=np.float32).reshape(4, 4, 4)
+    few = values < 5
+    assert (block_percentile(values, few, (3.0, 3.0, 3.0), 50) == 2.0).all(), "median of 0 to 4"
+    assert np.isnan(block_percentile(values, np.zeros_like(few), (3.0, 3.0, 3.0), 50)).all()
+
+
+def bone_and_piece():
+    """Muscle with a bone of 8 x 8 x 8 voxels and, apart from it, a piece of 2 x 2 x 2, at 2 mm."""
+    labels = np.full((30, 30, 30), TISSUES["muscle"], np.uint8)
+    labels[2:10, 2:10, 2:10] = labels[20:22, 20:22, 20:22] = TISSUES["bone"]
+    return labels, Volume(np.zeros(labels.shape, np.int16), np.diag([2.0, 2.0, 2.0, 1.0]))
+
+
+def piece(**changes):
+    return {"x_mm": 41.0, "y_mm": 41.0, "z_mm": 41.0, "volume_ml": 0.064, "bone_probability": 0.1} | changes
+
+
+def test_a_piece_that_is_likely_no_bone_is_given_to_what_lies_around_it():
+    labels, ct = bone_and_piece()
+    found = released_bone(labels, ct, [piece()])
+    assert (found[20:22, 20:22, 20:22] == TISSUES["muscle"]).all()
+    assert (found[2:10, 2:10, 2:10] == TISSUES["bone"]).all()
+    assert (labels[20, 20, 20]) == TISSUES["bone"], "the map itself is not changed"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"bone_probability": 0.9},
+        {"volume_ml": 30.0},  # another piece is meant
+        {"x_mm": 500.0},  # outside the image
+        {"z_mm": 57.0, "x_mm": 1.0},  # no bone near
+    ],
+)
+def test_a_piece_that_is_not_found_again_changes_nothing(changes):
+    labels, ct = bone_and_piece()
+    np.testing.assert_array_equal(released_bone(labels, ct, [piece(**changes)]), labels)
+
+
+def test_two_pieces_are_taken_out_together():
+    labels, ct = bone_and_piece()
+    labels[20:22, 20:22, 5:7] = TISSUES["bone"]
+    found = released_bone(labels, ct, [piece(), piece(x_mm=11.0)])
+    assert (found == TISSUES["bone"]).sum() == 8**3

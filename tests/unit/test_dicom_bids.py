@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 
 from calciflow import suvrules
+from calciflow.dicom.bids import find
+from calciflow.errors import Refusal
 from calciflow.images import read_volume
 from calciflow.index import index_scan
+from calciflow.tree import Tree
 from dicom_scans import convert_scan
 
 METADATA: dict[str, Any] = {
@@ -122,6 +125,7 @@ def test_values_places_and_suv(turn: str, tmp_path: Path) -> None:
         ({"affine": changed(0, 1, 1.0)}, "geometry"),
         ({"affine": changed(0, 3, 900.0)}, "no_overlap"),
         ({"ct": False}, "no_ct"),
+        ({"affine": PET_AFFINE[[2, 1, 0, 3]] * [[1], [1], [-1], [1]]}, "geometry"),  # sagittal slices
     ],
 )
 def test_refusals(changes: dict[str, Any], code: str, tmp_path: Path) -> None:
@@ -135,7 +139,36 @@ def test_admin_decay_correction(tmp_path: Path) -> None:
     assert factor == pytest.approx(70000 / 200e6, rel=1e-6)
 
 
-@pytest.mark.parametrize("damage", ["no json", "bad json", "cut"])
+def test_a_single_frame_in_time_is_a_static_image(tmp_path: Path) -> None:
+    assert run(dataset(tmp_path / "in", PET[..., None]), tmp_path)["verdict"] == "accepted"
+
+
+def test_a_series_named_where_there_is_none_is_said(tmp_path: Path) -> None:
+    result = run(dataset(tmp_path / "in", ct=False), tmp_path, ct_series="1")
+    assert result["code"] == "not_found"
+    assert result["reason"] == "`ct_series` fits no CT file of this BIDS dataset; it holds none."
+
+
+def test_a_dataset_without_pet_is_refused(tmp_path: Path) -> None:
+    nib.save(nib.Nifti1Image(CT, CT_AFFINE), tmp_path / "sub-x_ct.nii.gz")
+    with pytest.raises(Refusal, match=r"holds no file \*_pet\.nii\.gz") as refused:
+        find({"source": Tree(tmp_path)}, None, None)
+    assert refused.value.code == "no_pet"
+
+
+@pytest.mark.parametrize("decay", [{"ImageDecayCorrected": False}, {"ImageDecayCorrectionTime": None}])
+def test_what_the_image_is_decay_corrected_to(decay: dict[str, Any], tmp_path: Path) -> None:
+    """Not at all: a frame of 120 s from 3600 s on, by its mean activity. No time given: to the start of the scan."""
+    run(dataset(tmp_path / "in", **decay), tmp_path)
+    (factor,) = suvrules.evaluate(json.loads((tmp_path / "selection.json").read_text())["suv"], {}).factors
+    rate = np.log(2) / 6586.2
+    left = np.exp(-rate * 3600)
+    if "ImageDecayCorrected" in decay:
+        left *= (1 - np.exp(-rate * 120)) / (rate * 120)  # the mean over the frame
+    assert factor == pytest.approx(70000 / (200e6 * left), rel=1e-5)
+
+
+@pytest.mark.parametrize("damage", ["no json", "bad json", "a list", "cut"])
 def test_damaged_files(damage: str, tmp_path: Path) -> None:
     source = dataset(tmp_path / "in")
     sidecar = source / "sub-x" / "pet" / "sub-x_pet.json"
@@ -144,6 +177,8 @@ def test_damaged_files(damage: str, tmp_path: Path) -> None:
         sidecar.unlink()
     elif damage == "bad json":
         sidecar.write_text("{")
+    elif damage == "a list":
+        sidecar.write_text("[]")
     else:
         image.write_bytes(image.read_bytes()[:500])
     assert run(source, tmp_path)["code"] == "unreadable"

@@ -94,6 +94,17 @@ def test_defaults_and_rows(write):
             "add one of pet",
         ),
         ("items:", "lesions: {compartments: [muscles]}\nitems:", "lesions.compartments", "did you mean muscle"),
+        ("title: A form", "title: 7", "title", "write it as a line of text"),
+        ("sides: [midline]", "sides: midline", r"regions\[0\].sides", "write a list such as"),
+        ("region: chest", "region: Chest", r"regions\[0\].region", "small letters, digits and _"),
+        ("region: chest", "region: total", r"regions\[0\].region", "not 'total'"),
+        ("region: chest", "region: zzzz", r"regions\[0\].region", "say which regions it takes together"),
+        ("of: [hand, fingers]}", "of: [hand]}\n  - {region: hand, sides: [left]}", r"regions\[2\]", "keep one of the"),
+        ("  - {region: hand", "  - hand\n  - {region: hand", r"regions\[1\]", "write the keys region, sides, of"),
+        ("items:", "lesions: {exclude_flags: possible myositis}\nitems:", "lesions.exclude_flags", "write [possible"),
+        ("items:\n", "items:\n  - {measure: number, grades: 3}\n", r"items\[0\].grades", "write lines like"),
+        ("from: 5, points: 2", "from: 5, points: 1", r"items\[0\].grades\[1\]", "must both rise"),
+        ("from: 1, points: 1", "from: true, points: 1", r"items\[0\].grades\[0\].from", "correct the number"),
         ("title: A form", "title: [A", "no valid yaml", "correct that line"),
         ("title: A form", "title: A form\ntitle: B", "no valid yaml", "correct that line"),
         ("title: A form", "title: !!python/object/apply:os.system [echo]", "no valid yaml", "correct that line"),
@@ -107,7 +118,9 @@ def test_mistakes_name_file_key_and_fix(write, old, new, key, fix):
     assert fix in str(error.value)
 
 
-@pytest.mark.parametrize("text", ["", "- a\n- b\n", "just words", "regions: 3"])
+@pytest.mark.parametrize(
+    "text", ["", "- a\n- b\n", "just words", "regions: 3", GOOD.split("regions")[0] + "regions: 3\nitems: []\n"]
+)
 def test_files_that_are_no_form(write, text):
     with pytest.raises(StudyError, match=r"mine\.yaml"):
         load_form(write(text))
@@ -126,3 +139,12 @@ def test_a_lesion_on_the_midline_counts_on_both_sides_of_the_trunk():
     assert holds(Row("pelvis", "midline", ("pelvis",)), "pelvis", "right")
     assert not holds(left, "abdomen", "left")
     assert "pelvis" in AXIAL_REGIONS
+
+
+def test_regions_and_items_are_lists(write):
+    head, tail = GOOD.split("items:")
+    with pytest.raises(StudyError, match="key items: must be a list"):
+        load_form(write(head + "items: 3\n"))
+    title = GOOD.split("regions:")[0]
+    with pytest.raises(StudyError, match="key regions: must be a list"):
+        load_form(write(title + "regions: hand\nitems:" + tail))

@@ -1,5 +1,6 @@
 """Deposits in real scans: what they add is what physics says, and nothing else changes."""
 
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from scipy.integrate import quad
 from scipy.special import erf
 
 from calciflow.benchmark.compare import label_points, match
-from calciflow.images import Volume, read_volume
-from calciflow.implant.__main__ import make_study
+from calciflow.files import write_text
+from calciflow.images import Volume, read_volume, write_volume
+from calciflow.implant.__main__ import main, make_study
 from calciflow.implant.dicom_out import NOTE, add_to_slice
 from calciflow.implant.host import Host, read_host
 from calciflow.implant.make import Implants, implant, write_implants
@@ -342,3 +344,63 @@ def test_implants_speak_the_dialect_of_their_host(dialect: str, tmp_path: Path) 
     assert (old.Units, old.DecayCorrection, old.Manufacturer) == (new.Units, new.DecayCorrection, new.Manufacturer)
     for tag in [element.tag for element in old if element.tag.is_private]:
         assert old[tag].value == new[tag].value, tag
+
+
+def test_maps_of_the_host_may_be_given_and_must_lie_on_its_grid(source: Path, host: Host, tmp_path: Path) -> None:
+    scan = tiny_leg(seed=4, deposits=())
+    paths = {"tissues": str(tmp_path / "tissues.nii.gz"), "regions": str(tmp_path / "regions.nii.gz")}
+    # The phantom's own map on the grid of the CT as it was read.
+    write_volume(paths["tissues"], Volume(scan.tissues.array, host.ct.affine), np.uint8)
+    write_volume(paths["regions"], Volume(scan.regions.array, host.ct.affine), np.uint8)
+    given = read_host(source, **paths, ct_fwhm_mm=1.7)
+    np.testing.assert_array_equal(given.tissues, scan.tissues.array)
+    moved = scan.tissues.like(scan.tissues.array)
+    write_volume(paths["tissues"], Volume(moved.array[1:], moved.affine), np.uint8)
+    with pytest.raises(ValueError, match="grid"):
+        read_host(source, **paths)
+
+
+def test_the_command_says_what_it_could_not_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert main([str(tmp_path / "study"), str(empty), "--no-run"]) == 1
+    told = capsys.readouterr()
+    assert f"{empty}: left out:" in told.out
+    assert "no source could take implants" in told.err
+    with pytest.raises(SystemExit) as ended:
+        main([str(tmp_path / "study"), str(empty), "--tissues", "map.nii.gz"])
+    assert ended.value.code == 2
+    assert "--tissues and --regions belong together" in capsys.readouterr().err
+
+
+def test_the_command_gives_the_workflows_status_and_says_what_is_not_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    taken = {}
+
+    def make(study: Path, sources: list[str], count: int, seed: int, overrides: dict, options: dict) -> list[str]:
+        taken.update(count=count, seed=seed, overrides=overrides, options=options)
+        return ["sub-01"]
+
+    runs: list[list[str]] = []
+
+    def run(command: list[str], check: bool) -> subprocess.CompletedProcess[str]:
+        runs.append(command)
+        return subprocess.CompletedProcess(command, 3)
+
+    def results(study: Path, people: list[str], out: Path) -> None:
+        write_text(out / "summary.md", f"the tables of {people[0]}")
+
+    monkeypatch.setattr("calciflow.implant.__main__.make_study", make)
+    monkeypatch.setattr("calciflow.implant.__main__.subprocess.run", run)
+    monkeypatch.setattr("calciflow.implant.__main__.write_results", results)
+    assert main([str(tmp_path), "src", "--no-run"]) == 0
+    assert runs == []
+    assert main([str(tmp_path), "src", "--count", "3", "--seed", "5", "--weight-kg", "71.5"]) == 3
+    assert taken["overrides"] == {"weight_kg": 71.5}
+    assert (taken["count"], taken["seed"], taken["options"]["ct_fwhm_mm"]) == (3, 5, None)
+    assert runs[0][1:] == ["run", str(tmp_path)]
+    text = (tmp_path / "tables" / "summary.md").read_text()
+    assert text.startswith("Deposits of known truth in real scans.")
+    assert text.endswith("the tables of sub-01")
+    assert text in capsys.readouterr().out

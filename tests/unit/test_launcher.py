@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from calciflow import launcher
+from calciflow.cluster.run import RESTARTS
 from calciflow.errors import StudyError
 from calciflow.files import write_json
 from calciflow.internal import fail_and_retry
@@ -20,8 +21,8 @@ from calciflow.study import (
     refresh_tokens,
     results_without_memory,
     settle_times,
-    source_digest,
 )
+from calciflow.tree import Tree, source_digest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -108,7 +109,7 @@ def test_the_lock_ends_with_its_holder(study):
 def test_refresh_finds_a_changed_source(study, capsys, monkeypatch):
     monkeypatch.chdir("/")  # paths are the study's, not the caller's
     screening = study / "results" / "sub-01" / "ses-01" / "sub-01_ses-01_screening.json"
-    write_json(screening, {"source_digest": source_digest([study / "scans" / "one"])})
+    write_json(screening, {"source_digest": source_digest([Tree(study / "scans" / "one")])})
     assert launcher.main(["refresh", str(study)]) == 0
     assert "no source has changed" in capsys.readouterr().out
     assert refresh_tokens(study) == {}
@@ -121,11 +122,11 @@ def test_refresh_finds_a_changed_source(study, capsys, monkeypatch):
 
 def test_source_digest_sees_what_matters(study, tmp_path):
     folder = study / "scans" / "one"
-    before = source_digest([folder])
-    assert source_digest([folder]) == before
+    before = source_digest([Tree(folder)])
+    assert source_digest([Tree(folder)]) == before
     (folder / "a.dcm").write_bytes(b"22")
-    assert source_digest([folder]) != before
-    assert source_digest([tmp_path / "none"]) != source_digest([study / "config"])
+    assert source_digest([Tree(folder)]) != before
+    assert source_digest([Tree(tmp_path / "none")]) != source_digest([Tree(study / "config")])
 
 
 def test_tokens(study):
@@ -165,3 +166,132 @@ def test_a_bug_in_index_asks_for_another_try_each_time(study, monkeypatch):
         with pytest.raises(RuntimeError, match=r"traceback is in some\.log"):
             fail_and_retry(prefix="sub-01_ses-01", index_log="some.log")
         assert refresh_tokens(study)["sub-01_ses-01"] == f"attempt {attempt}"
+
+
+def test_an_option_that_only_run_passes_on_is_refused_elsewhere(study, capsys):
+    with pytest.raises(SystemExit) as ended:
+        launcher.main(["refresh", str(study), "--cores", "4"])
+    assert ended.value.code == 2
+    assert "unknown option: --cores" in capsys.readouterr().err
+
+
+def test_the_forecast_counts_what_is_not_excluded(study, capsys):
+    (study / "config" / "scans.tsv").write_text(
+        "participant_id\tsession_id\tsource\texclude\nsub-01\tses-01\tscans/one\tn/a\nsub-01\tses-02\tscans/one\tyes\n"
+    )
+    assert launcher.main(["forecast", str(study)]) == 0
+    assert "1 scans: 0 finished, 0 to do, 0 refused, 1 not indexed yet" in capsys.readouterr().out
+
+
+def test_an_archive_without_scans_is_said(tmp_path, capsys):
+    archive = tmp_path / "archive"
+    archive.mkdir()
+    assert launcher.main(["new", str(tmp_path / "new"), str(archive)]) == 2
+    assert str(archive) in capsys.readouterr().err
+
+
+def test_without_snakemake_the_way_to_it_is_said(study, capsys, monkeypatch):
+    monkeypatch.setattr(launcher.importlib.util, "find_spec", lambda name: None)
+    assert launcher.main(["run", str(study)]) == 2
+    assert "make env" in capsys.readouterr().err
+
+
+def test_a_profile_that_is_nowhere_is_said(study, capsys):
+    assert launcher.main(["run", str(study), "--profile", "slrum"]) == 2
+    assert "--profile slrum: no profile of calciflow (default, slurm), and no folder" in capsys.readouterr().err
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """Snakemake that does nothing and ends as told; gives the commands it got."""
+    commands, ends = [], []
+
+    def run(command, environment, descriptor, prefix, patience_s):
+        commands.append(command)
+        return ends.pop(0) if ends else (0, None)
+
+    monkeypatch.setattr(launcher, "run_snakemake", run)
+    return commands, ends
+
+
+def test_targets_go_before_the_users_options_and_split_last(study, runs):
+    commands, _ = runs
+    assert launcher.main(["run", str(study), "--scan", "sub-01/ses-01", "--split", "--cores", "2"]) == 0
+    (command,) = commands
+    assert command[-4:] == ["--cores", "2", "--groups", "index=index"]
+    targets = [f"results/sub-01/ses-01/sub-01_ses-01_{name}" for name in SCAN_FILES]
+    assert command[-4 - len(targets) : -4] == targets
+    assert command[command.index("--directory") + 1] == str(study.resolve())
+
+
+def test_a_run_whose_jobs_were_forgotten_starts_again_but_not_for_ever(study, runs):
+    commands, ends = runs
+    ends += [(1, "forgotten"), (0, None)]
+    assert launcher.main(["run", str(study)]) == 0
+    assert len(commands) == 2
+    commands.clear()
+    ends += [(0, "forgotten")] * 10
+    assert launcher.main(["run", str(study)]) == 1, "a run that was ended early is no success"
+    assert len(commands) == RESTARTS + 1
+
+
+def test_the_status_of_a_failed_run_is_given_on(study, runs):
+    commands, ends = runs
+    ends.append((3, None))
+    assert launcher.main(["run", str(study)]) == 3
+    ends.append((0, "silent"))
+    assert launcher.main(["run", str(study)]) == 1
+    assert len(commands) == 2
+
+
+def test_times_from_the_future_are_settled_and_said_but_not_by_a_dry_run(study, runs, capsys):
+    late = study / "results" / "a.tsv"
+    late.parent.mkdir()
+    late.touch()
+    moment = time.time_ns() + 3600 * 10**9
+    os.utime(late, ns=(moment, moment))
+    assert launcher.main(["run", str(study), "-n"]) == 0
+    assert late.stat().st_mtime_ns == moment
+    assert launcher.main(["run", str(study)]) == 0
+    assert late.stat().st_mtime_ns < moment
+    assert "1 files said they are from the future" in capsys.readouterr().err
+
+
+def test_a_killed_runs_lock_is_cleared_before_the_run(study, runs, capsys, monkeypatch):
+    locks = study / ".snakemake" / "locks"
+    locks.mkdir(parents=True)
+    (locks / "0.input.lock").touch()
+    cleared = []
+    monkeypatch.setattr(launcher.subprocess, "run", lambda command, **options: cleared.append(command))
+    assert launcher.main(["run", str(study)]) == 0
+    assert [command[-1] for command in cleared] == ["--unlock"]
+    assert "its lock is cleared" in capsys.readouterr().err
+
+
+def test_a_study_that_cannot_be_written_is_said(study, capsys):
+    (study / ".calciflow").write_text("a file where the folder should be")
+    assert launcher.main(["run", str(study)]) == 2
+    assert f"{study}: cannot be written (File exists)" in capsys.readouterr().err
+
+
+def test_a_run_gives_signs_of_life(study, monkeypatch):
+    monkeypatch.setattr(launcher, "SIGN_EVERY_S", 0.02)
+    path = study / ".calciflow" / "lock"
+    with launcher._held(study):
+        os.utime(path, ns=(0, 0))
+        deadline = time.monotonic() + 10
+        while path.stat().st_mtime_ns == 0 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert abs(time.time_ns() - path.stat().st_mtime_ns) < 60e9
+
+
+def test_refresh_leaves_excluded_scans_alone(study, capsys):
+    (study / "config" / "scans.tsv").write_text(
+        "participant_id\tsession_id\tsource\texclude\nsub-01\tses-01\tscans/one\tyes\n"
+    )
+    write_json(
+        study / "results" / "sub-01" / "ses-01" / "sub-01_ses-01_screening.json", {"source_digest": "of another time"}
+    )
+    assert launcher.main(["refresh", str(study)]) == 0
+    assert "no source has changed" in capsys.readouterr().out
+    assert refresh_tokens(study) == {}

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from calciflow import mapping
 from calciflow.mapping import Mapping, load_mapping, to_matrix, to_transform
 
 POINTS = np.array([[0.0, 0, 0], [120, -35, 480], [-210, 88, -700.5], [3, 1, 2]])
@@ -80,3 +81,9 @@ def test_beyond_its_border_the_field_keeps_its_edge_value(tmp_path):
 def test_a_nonlinear_file_is_refused():
     with pytest.raises(ValueError, match="linear"):
         to_matrix(sitk.DisplacementFieldTransform(sitk.Cast(field_image(), sitk.sitkVectorFloat64)))
+
+
+def test_a_mapping_without_a_field_has_none_to_write_and_moves_nothing_by_it():
+    with pytest.raises(ValueError, match="has no displacement field"):
+        mapping.field_image(Mapping.identity())
+    np.testing.assert_array_equal(Mapping.identity().displacement([[1.0, 2.0, 3.0]]), [[0.0, 0.0, 0.0]])

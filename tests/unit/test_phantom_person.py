@@ -9,7 +9,7 @@ from calciflow.phantom.model import Person
 from calciflow.phantom.physics import blur_resample
 from calciflow.phantom.scan import ct_grid, make_scan
 from calciflow.phantom.shapes import Grid
-from calciflow.phantom.spec import CtSpec, PersonSpec, ScanSpec
+from calciflow.phantom.spec import CtSpec, PersonSpec, ScanSpec, from_mapping
 
 
 def painted(person, step=6.0, seed=3):
@@ -142,3 +142,36 @@ def test_grid_holds_the_whole_person_with_room_for_the_couch():
     last = first + (np.array(grid.shape)[::-1] - 1) * np.array(grid.spacing)[::-1]
     assert (first < low).all()
     assert (last > high).all()
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"height_m": 172.0}, "height_m 172.0 is not in 1.3 to 2.1 m"),
+        ({"bmi": 60.0}, "bmi 60.0 is not in 14 to 45 kg/m2"),
+        ({"sex": "W"}, "sex 'W' is not M or F"),
+        ({"arms": "crossed"}, "arms 'crossed' is not down, up, belly or under"),
+        ({"scoliosis_mm": -50.0}, "scoliosis_mm -50.0 is not in -40 to 40 mm"),
+        ({"hip_rotation_deg": (0.0, 90.0)}, r"hip_rotation_deg \(0.0, 90.0\) is not in -30 to 60 degrees"),
+    ],
+)
+def test_bodies_that_nobody_has_are_refused(given, says):
+    with pytest.raises(ValueError, match=says):
+        PersonSpec(**given)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ({"person": 3}, r"scan\.person: a mapping is expected"),
+        ({"person": {"hieght_m": 1.7}}, r"scan\.person: unknown key 'hieght_m'; known are height_m"),
+        ({"person": {"bmi": 60}}, "bmi 60.0 is not in 14 to 45"),
+    ],
+)
+def test_a_scan_from_yaml_names_what_it_cannot_read(content, says):
+    with pytest.raises(ValueError, match=says):
+        from_mapping(content)
+
+
+def test_what_is_left_empty_in_yaml_is_not_given():
+    assert from_mapping({"centre_xy_mm": None, "person": {"bmi": 22}}).centre_xy_mm is None

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -19,7 +20,7 @@ from calciflow.pages.drawing import fuse, grey, heat, path_of, rings
 from calciflow.pages.place_views import place_views
 from calciflow.pages.planes import body_box, plane, project, sample_pet, square, turntable
 from calciflow.pages.scan_views import Lesion, Scan, find_lesions, lesion_level, projected_rings, slice_scale
-from calciflow.pages.scan_words import checks, imaged_regions
+from calciflow.pages.scan_words import checks, facts, imaged_regions, score_table
 from calciflow.pages.tables import number, p_value
 from calciflow.qc import draw_scan
 from calciflow.tables import read_table
@@ -173,7 +174,16 @@ class TestNumbers:
         assert number(value) == text
 
     @pytest.mark.parametrize(
-        ("p", "text"), [(0.03125, "0.0312"), (0.02643, "0.0264"), (0.5, "0.500"), (1e-6, "< 0.0001"), (None, "n/a")]
+        ("p", "text"),
+        [
+            (0.03125, "0.03125"),
+            (0.02643, "0.02643"),
+            (0.0625, "0.0625"),
+            (0.00214, "0.0021"),
+            (0.5, "0.500"),
+            (1e-6, "< 0.0001"),
+            (None, "n/a"),
+        ],
     )
     def test_p(self, p: Any, text: str) -> None:
         assert p_value(p) == text
@@ -310,6 +320,66 @@ def test_registration_asks_to_be_looked_at(verdict: str, residual: float | None,
     assert check.level == level
     assert ("no hot bone" in check.detail) == (verdict in ("rejected", "untestable"))
     assert ("left upper arm" in check.detail) == (residual is not None)
+
+
+def told_of(registration: dict[str, Any], **suv: Any) -> dict[str, dict[str, Any]]:
+    return {
+        "screening": {"verdict": "accepted"},
+        "suv": suv,
+        "registration": registration,
+        "findings": {},
+        "anatomy": {},
+    }
+
+
+def test_numbers_of_the_checks_come_with_their_units() -> None:
+    """Shift by Pythagoras, the largest of the turns, and values of the sheet counted."""
+    registration = {
+        "gate": {"verdict": "kept"},
+        "shift_mm": [3.0, 4.0, 12.0],
+        "rotation_deg": [0.5, -2.0, 1.0],
+        "residual_mm": 1.5,
+        "tolerance_mm": 3.0,
+        "pet_coverage": 0.5,
+    }
+    told = told_of(registration, uptake_minutes=62.0, whole_body_mean_suv=1.1, overrides={"weight_kg": 70})
+    found = {check.name: check for check in checks(told, read_rows([inputs.lesion_row(1)]))}
+    assert found["Registration"].detail == "shift 13 mm, rotation 2°, largest residual 1.5 mm (body)"
+    assert found["SUV"].detail == (
+        "scan 62 min after injection, mean of the body 1.1 g/ml, 1 value(s) from the sheet, not the header"
+    )
+    assert (found["Coverage"].verdict, found["Coverage"].level) == ("50 % of the body on CT is in the PET", "look")
+    single = told_of({"gate": {"verdict": "kept"}, "shift_mm": 2.0, "rotation_deg": -1.0})
+    found = {check.name: check for check in checks(single, read_rows([inputs.lesion_row(1)]))}
+    assert found["Registration"].detail == "shift 2 mm, rotation 1°"
+    assert "Coverage" not in found
+
+
+def test_facts_are_said_in_words_and_long_lists_by_their_span() -> None:
+    suv = {"factors": [float(n) for n in range(1, 21)], "names": [str(n) for n in range(20)], "stored": True}
+    suv |= {"none": None, "units": "Bq/ml", "inner": {"weight_kg": 70.0}}
+    (pairs,) = [pairs for title, pairs in facts(told_of({}, **suv)) if title == "SUV"]
+    assert dict(pairs) == {
+        "factors": "20 values, 1 to 20",
+        "stored": "yes",
+        "units": "Bq/ml",
+        "inner: weight kg": "70",
+    }
+
+
+def test_a_scan_without_scores_has_an_empty_table() -> None:
+    columns = ["modality", "region", "side", "score"]
+    assert score_table(pd.DataFrame(columns=columns)).rows == []
+    rows = [
+        ("petct", "total", None, 3),
+        ("ct", "hand", "left", 1),
+        ("petct", "hand", "left", None),
+        ("mr", "hand", "left", 2),
+    ]
+    table = score_table(pd.DataFrame([dict(zip(columns, row, strict=True)) for row in rows]))
+    assert table.columns[-1].key == "mr", "one that nobody knows stands last"
+    assert [row[0].text for row in table.rows] == ["hand", "total"]
+    assert [cell.text for cell in table.rows[0]].count("n/a") == 1
 
 
 def test_limbs_are_named_that_were_corrected_or_lie_apart() -> None:

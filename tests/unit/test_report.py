@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from calciflow.analyses import figures
+from calciflow.forms import load_form
 from calciflow.pages import palette
-from calciflow.pages.charts import burden_plot, heat_map, log_ticks, nice_ticks, paired_plot, spread_plot
+from calciflow.pages.agreement_chart import difference_plot
+from calciflow.pages.charts import burden_plot, group_of, heat_map, log_ticks, nice_ticks, paired_plot, spread_plot
 from calciflow.pages.cohort_views import flow_of, natural, pictures, prefix_of
 from calciflow.pages.methods import settings_text, shown_parameters, write_methods
 from calciflow.pages.readings import ANALYSES, read_row
@@ -24,6 +26,7 @@ from calciflow.report import write_report
 from calciflow.settings import Config
 from calciflow.tables import read_table
 
+ROOT = Path(__file__).resolve().parents[2]
 _SPEC = importlib.util.spec_from_file_location("page_inputs", Path(__file__).parent.parent / "page_inputs.py")
 assert _SPEC is not None
 assert _SPEC.loader is not None
@@ -78,7 +81,7 @@ class TestReadings:
         reading = read_row(statistic())
         assert reading.text == (
             "In total score, PET/CT is typically 3.5 higher than the clinical examination (96.9 % interval 1 to 7; "
-            "n = 6). Exact p = 0.0312; asymptotic p = 0.0264; the smallest exact p that n and ties allow is 0.0312."
+            "n = 6). Exact p = 0.03125; asymptotic p = 0.02643; the smallest exact p that n and ties allow is 0.03125."
         )
         assert reading.caution == ""
 
@@ -100,6 +103,42 @@ class TestReadings:
     def test_lower_is_not_higher(self) -> None:
         assert "typically 2 lower than" in read_row(statistic(estimate=-2.0)).text
         assert "No typical difference" in read_row(statistic(estimate=0.0)).text
+
+    def test_one_person_is_not_typical(self) -> None:
+        row = statistic(analysis="score_comparison", n=1, estimate=-2.0, ci_low=math.nan, ci_high=math.nan)
+        text = read_row(row).text
+        assert "In the one person who has both, total score by PET/CT is 2 lower than by the clinical" in text
+        assert "as high as by" in read_row(row | {"estimate": 0.0}).text
+        summary = row | {"analysis": "lesion_summary", "outcome": "suv_max", "group_a": "muscle", "group_b": None}
+        for reading in (text, read_row(summary).text):
+            assert "typical" not in reading
+
+    def test_points_have_their_interval_in_points(self) -> None:
+        row = statistic(analysis="groups", outcome="muscle_involved", group_a="DM", group_b="SSc", n=20)
+        row |= {"estimate": 0.6, "ci_low": 0.1705, "ci_high": 0.809, "ci_level": 0.95}
+        assert "60 percentage points higher than SSc (95 % interval 17.1 to 80.9; n = 20)" in read_row(row).text
+        assert "interval" not in read_row(row | {"ci_low": math.nan, "ci_high": math.nan}).text
+        share = row | {"analysis": "increment", "outcome": "share_of_lesions"}
+        assert "60 % of the deposits are on PET only (95 % interval 17.1 to 80.9; n = 20)" in read_row(share).text
+
+    def test_a_ratio_of_a_model_is_not_read_as_a_difference(self) -> None:
+        row = statistic(analysis="lesion_model", outcome="suv_max", group_a="muscle", group_b="subcutaneous")
+        row |= {"estimate": 0.7, "ci_low": 0.5, "ci_high": 0.98, "ci_level": 0.95, "n": 24}
+        reading = read_row(row)
+        assert "SUVmax (g/ml) of muscle deposits is 0.7 times that of subcutaneous ones" in reading.text
+        assert "higher" not in reading.text
+        slope = read_row(row | {"outcome": "suv_mean", "group_a": "hu_mean", "group_b": None})
+        assert slope.title == "SUVmean (g/ml) by mean HU"
+        assert "Where the mean HU doubles, SUVmean (g/ml) is 0.7 times as high at the same volume" in slope.text
+
+    def test_each_analysis_of_the_cohort_has_a_heading(self) -> None:
+        code = "".join(path.read_text() for path in (ROOT / "scripts/calciflow/analyses").glob("*_rows.py"))
+        code += (ROOT / "scripts/calciflow/analyses/rows.py").read_text()
+        used = {name for name in re.findall(r'"([a-z_]+)"', code) if name in ANALYSES}
+        assert used == set(ANALYSES)
+        described = re.findall(r'(?:describe|paired|two_groups|_detection|_kappa)\(\s*"([a-z_]+)"', code)
+        assert len(set(described)) > 8
+        assert set(described) <= set(ANALYSES)
 
     def test_increment_has_no_p(self) -> None:
         row = statistic(
@@ -221,6 +260,38 @@ class TestCharts:
         assert plot.pairs[0].left.shape != plot.pairs[1].left.shape
         assert paired_plot(comparison.iloc[:0], {}) is None
 
+    def test_differences_lie_where_bland_and_altman_put_them(self) -> None:
+        scores = {"sub-01": (12.0, 10.0), "sub-02": (20.0, 14.0), "sub-03": (8.0, 9.0)}  # differences 2 6 -1
+        comparison = pd.DataFrame(
+            [
+                {
+                    "participant_id": p,
+                    "session_id": "ses-01",
+                    "modality": "petct",
+                    "imaging_score": a,
+                    "clinical_score": b,
+                }
+                for p, (a, b) in scores.items()
+            ]
+        )
+        plot = difference_plot(comparison, {"sub-01": "DM", "sub-02": "SSc"})
+        assert plot is not None
+        values = [(float(tick.text), tick.place) for tick in plot.y_ticks]
+        (low, bottom), (high, top) = values[0], values[-1]
+        bias, spread = 7 / 3, 1.96 * math.sqrt(((2 - 7 / 3) ** 2 + (6 - 7 / 3) ** 2 + (-1 - 7 / 3) ** 2) / 2)
+        wanted = [bias, bias - spread, bias + spread]
+        assert low <= wanted[1]
+        assert wanted[2] <= high
+        for level, value in zip(plot.levels, wanted, strict=True):
+            assert level.y == pytest.approx(bottom + (value - low) * (top - bottom) / (high - low), abs=0.11)
+        for mark, value in zip(plot.marks, (2, 6, -1), strict=True):
+            assert mark.y == pytest.approx(bottom + (value - low) * (top - bottom) / (high - low), abs=0.11)
+        assert len({mark.shape for mark in plot.marks}) == 3
+        assert difference_plot(comparison.iloc[:1], {}) is None
+        alike = difference_plot(comparison.assign(imaging_score=comparison["clinical_score"]), {})
+        assert alike is not None
+        assert [level.text for level in alike.levels] == ["mean 0"]
+
     def test_bars_add_up(self) -> None:
         lesions = pd.DataFrame(
             {
@@ -278,6 +349,22 @@ class TestCharts:
         assert len(heat.rows) == 1
         assert heat_map(scores.iloc[:0]) is None
 
+    def test_nothing_to_draw_is_no_figure(self) -> None:
+        columns = ["participant_id", "session_id", "modality", "imaging_score", "clinical_score"]
+        alone = pd.DataFrame([("sub-01", "ses-01", "petct", 3.0, math.nan)], columns=columns)
+        assert paired_plot(alone, {}) is None, "nobody has both scores"
+        assert paired_plot(alone.iloc[:0], {}) is None
+        lesions = pd.DataFrame({"participant_id": ["sub-01"], "compartment": ["muscle"], "ct_volume_ml": [math.nan]})
+        assert burden_plot(lesions, [("sub-01", "DM")], "ct_volume_ml") is None
+        assert burden_plot(lesions, []) is None
+        assert spread_plot(lesions, [("sub-01", "DM")], "ct_volume_ml") is None
+        assert spread_plot(lesions, [("sub-01", "DM")], "suv_max") is None
+
+    def test_a_sheet_without_groups_has_none(self) -> None:
+        assert group_of(pd.DataFrame({"participant_id": ["sub-01"]})) == {}
+        people = pd.DataFrame({"participant_id": ["sub-01", "sub-02"], "group": ["DM", None]})
+        assert group_of(people) == {"sub-01": "DM", "sub-02": ""}
+
     def test_pages_and_figures_share_their_colours(self) -> None:
         shared = {name: colour.upper() for name, colour in figures.COMPARTMENT_COLOURS.items()}
         assert shared == palette.COMPARTMENT_COLOURS
@@ -289,7 +376,7 @@ class TestMethods:
         parameters["suv"]["max_uptake_hours"] = 4.25
         text = " ".join(write_methods(parameters, 6, 6).paragraphs)
         assert "4.25 h" in text
-        assert "total score, petct, clinical" in text
+        assert "total score, PET/CT against the clinical examination" in text
         assert "possible myositis" in text
 
     def test_every_setting_that_is_used_is_said(self) -> None:
@@ -304,12 +391,56 @@ class TestMethods:
             for place, key in enumerate(numbers):
                 assert str(7001 + place) in text, key
 
+    def test_only_what_was_done_is_described_and_cited(self) -> None:
+        parameters = Config().model_dump(mode="json")
+        parameters["cohort"]["kappa_weights"] = "linear"
+        bare = write_methods(parameters, 1, 1)
+        full = write_methods(
+            parameters, 40, 20, set(ANALYSES) | {"change"}, load_form(ROOT / "config/forms/extent.yaml")
+        )
+        said = (
+            ("Mann-Whitney", "Mann HB"),
+            ("kappa with linear weights", "Cohen J"),
+            ("limits of agreement", "Bland JM"),
+            ("intraclass correlation", "Shrout PE"),
+            ("sign-flip", "Hartigan JA"),
+            ("Spearman's", "Spearman C"),
+            ("mixed models", "Laird NM"),
+            ("0.76 to 1.32 times", "Lin C"),
+        )
+        for words, author in said:
+            assert words in full.paragraphs[4]
+            assert any(text.startswith(author) for text in full.references)
+            assert words not in bare.paragraphs[4]
+            assert not any(text.startswith(author) for text in bare.references)
+        assert "Extent of calcinosis, grade 0 to 4 a region; source: project's own" in full.paragraphs[3]
+        assert "The grade is the larger of two" in full.paragraphs[3]
+        assert "{}" not in " ".join(full.paragraphs)
+        assert "PERCIST" in full.paragraphs[2]
+        numbers = {int(n) for n in re.findall(r"\[(\d+)\]", " ".join(full.paragraphs))}
+        assert numbers == set(range(1, len(full.references) + 1))
+
     def test_every_setting_is_shown(self) -> None:
         parameters = Config().model_dump(mode="json")
         shown = {section: dict(pairs) for section, pairs in shown_parameters(parameters)}
         for section, content in parameters.items():
             if isinstance(content, dict) and content:
                 assert set(shown[section]) == set(content)
+
+    def test_settings_that_another_setting_turns_off_are_not_said(self) -> None:
+        lesions = {"pet_threshold": "blood_pool", "suv_absolute": 4.125}
+        assert "4.125" not in settings_text("lesions", lesions)
+        assert "4.125" in settings_text("lesions", lesions | {"pet_threshold": "absolute"})
+        assert settings_text("register", {"mode": "rigid", "limb_shift_mm": 31.5}).count("31.5") == 0
+        assert "31.5" in settings_text("register", {"mode": "limbs", "limb_shift_mm": 31.5})
+        assert settings_text("x", {"none": None, "empty": [], "flag": True, "word": "all"}) == "flag on; word all"
+
+    def test_what_the_config_does_not_hold_is_not_claimed(self) -> None:
+        text = " ".join(write_methods({}, 1, 1).paragraphs)
+        assert "1 PET/CT scan of 1 person was analysed" in text
+        assert "outside the plausible range" not in text
+        assert "named beforehand" not in text
+        assert "set aside" not in text
 
     def test_paths_of_sheets_stay_out(self) -> None:
         shown = str(shown_parameters({"participants": "/home/someone/Hospital/p.tsv", "clinical_scores": None}))
@@ -424,6 +555,10 @@ class TestPage:
         page, _ = six
         assert page.count("The PET ends above the knees.") == 1
         assert "6 scans: sub-01 ses-01, sub-02 ses-01" in page
+
+    def test_many_people_do_not_push_the_results_away(self, tmp_path: Path) -> None:
+        assert 'class="people many" tabindex="0"' in written(tmp_path / "many", people=25, lesions_each=1)[0]
+        assert '<div class="people">' in written(tmp_path / "few", people=2, lesions_each=1)[0]
 
     @pytest.mark.slow
     def test_three_hundred_scans(self, tmp_path: Path) -> None:

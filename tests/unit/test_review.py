@@ -172,6 +172,85 @@ def test_merged_lesions_are_measured_as_one(reader):
     assert row["length_mm"] > 1.5 * both["length_mm"].max()
 
 
+def test_a_lesion_is_taken_up_once(reader):
+    first, second = (reader.uid(ball) for ball in PAIR)
+    rows = [(first, "merge", second, "AB", "x"), (reader.uid(COLD), "merge", second, "AB", "x")]
+    with pytest.raises(StudyError, match=f"row 3, column `value`: {second} is taken up in row 2. Keep one"):
+        reader.apply(rows)
+    with pytest.raises(StudyError, match=f"row 3, column `lesion_uid`: {second} is taken up by {first} in row 2"):
+        reader.apply([rows[0], (second, "accept", "n/a", "AB", "n/a")])
+
+
+def test_a_merge_with_lesions_that_have_gone_is_done_in_part_or_lost(reader):
+    first, second = (reader.uid(ball) for ball in PAIR)
+    gone = lesion_uid("sub-01_ses-01", "ct", (1.0, 2.0, 3.0))
+    table = reader.apply([(first, "merge", f"{second};{gone}", "AB", "one plaque")])
+    assert len(table) == 4
+    assert reader.record.loc[0, "outcome"] == "partly"
+    assert reader.record.loc[0, "note"] == f"Not there any more: {gone}."
+    for row in ((gone, "merge", first, "AB", "one plaque"), (first, "merge", gone, "AB", "one plaque")):
+        table = reader.apply([row])
+        pd.testing.assert_frame_equal(table[reader.machine.columns], reader.machine)
+        assert reader.record.loc[0, "outcome"] == "lost"
+
+
+def test_the_machines_own_word_is_no_change(reader):
+    cold = reader.uid(COLD)
+    machine = reader.machine.set_index("lesion_uid").loc[cold]
+    row = reader.apply([(cold, "compartment", "subcutaneous", "AB", "sure")]).set_index("lesion_uid").loc[cold]
+    assert machine["compartment"] == "subcutaneous"
+    assert row["review"] == "accepted"
+    assert row["reason"] == machine["reason"] or (pd.isna(row["reason"]) and pd.isna(machine["reason"]))
+    assert reader.record.loc[0, "outcome"] == "no change"
+
+
+def test_lesions_that_the_mask_draws_as_one_and_one_that_it_cuts(reader):
+    """Two lesions under one label are one; the half of a lesion under a new label is cut from it."""
+    first, second, avid = (reader.row(reader.machine, ball) for ball in (*PAIR, AVID))
+
+    def redraw(labels):
+        labels[labels == second["lesion_id"]] = first["lesion_id"]
+        places = np.argwhere(labels == avid["lesion_id"])
+        labels[tuple(places[places[:, 2] > np.median(places[:, 2])].T)] = 40
+
+    table = reader.apply(mask=reader.mask(redraw), sheet=False)
+    assert table["lesion_uid"].is_unique, "whichever half holds the highest voxel"
+    assert all(uid_fault(uid, "sub-01_ses-01") is None for uid in table["lesion_uid"])
+    table = table.set_index("lesion_uid")
+    kept = {str(row["lesion_uid"]) for row in (first, second)} & set(table.index)
+    assert len(kept) == 1
+    (uid,) = kept
+    (other,) = {str(row["lesion_uid"]) for row in (first, second)} - kept
+    assert table.loc[uid, "review"] == "outlined"
+    assert f"takes up {other}" in table.loc[uid, "edit"]
+    assert table.loc[uid, "ct_volume_ml"] == pytest.approx(0.4, rel=0.1), "truth"
+    added = table[table["review"] == "added"]
+    assert added["edit"].tolist() == [f"added in the mask, cut from {avid['lesion_uid']}"]
+    halves = [table.loc[avid["lesion_uid"], "pet_volume_ml"], added["pet_volume_ml"].iloc[0]]
+    assert sum(halves) == pytest.approx(avid["pet_volume_ml"], rel=0.35)
+
+
+def test_a_mask_with_a_fourth_axis_of_one_is_read_and_one_of_two_is_not(reader):
+    grid = read_volume(reader.made["candidates_map"])
+    affine = np.asarray(grid.affine)
+    whole = np.ascontiguousarray(grid.array.transpose(2, 1, 0)).astype(np.int16)
+    single, double = reader.folder / "single.nii.gz", reader.folder / "double.nii.gz"
+    nib.save(nib.Nifti1Image(whole[..., None], affine), single)
+    table = reader.apply(mask=str(single), sheet=False)
+    pd.testing.assert_frame_equal(table[reader.machine.columns], reader.machine)
+    nib.save(nib.Nifti1Image(np.stack([whole, whole], axis=-1), affine), double)
+    with pytest.raises(StudyError, match=r"double\.nii\.gz: 4 dimensions; a label map has 3"):
+        reader.apply(mask=str(double), sheet=False)
+
+
+def test_labels_below_nought_are_refused(reader):
+    grid = read_volume(reader.made["candidates_map"])
+    path = reader.folder / "below.nii.gz"
+    write_volume(path, grid.like(np.where(grid.array == 1, -1, grid.array.astype(np.int16))), np.int16)
+    with pytest.raises(StudyError, match=r"below\.nii\.gz: labels must be whole numbers from 0 to"):
+        reader.apply(mask=str(path), sheet=False)
+
+
 def test_a_reader_denies_uptake(reader):
     both = reader.uid(BOTH)
     row = reader.apply([(both, "relabel", "concordance=CT+PET-", "AB", "bone")]).set_index("lesion_uid").loc[both]
@@ -293,6 +372,15 @@ MISTAKES = {
     "merged with itself": (("{cold}", "merge", "{cold}", "AB", "x"), ["`value`", "itself"]),
     "value too much": (("{cold}", "reject", "muscle", "AB", "x"), ["`value`", "Empty it"]),
     "mask that is not there": (("n/a", "mask", "n/a", "AB", "x"), ["row 2", "`action`", "no corrected mask"]),
+    "uid empty": (("n/a", "reject", "n/a", "AB", "x"), ["`lesion_uid`", "empty", "P_lesions.tsv"]),
+    "mask of one lesion": (("{cold}", "mask", "n/a", "AB", "x"), ["`lesion_uid`", "leave it empty"]),
+    "merge with nothing": (("{cold}", "merge", "n/a", "AB", "x"), ["`value`", "Name the lesion_uid"]),
+    "relabel without column": (("{cold}", "relabel", "thigh", "AB", "x"), ["`thigh` has no `=`", "region=thigh"]),
+    "compartment by relabel": (
+        ("{cold}", "relabel", "compartment=muscle", "AB", "x"),
+        ["`value`", "the action is `compartment`"],
+    ),
+    "relabel with nothing": (("{cold}", "relabel", " ; ", "AB", "x"), ["`value`", "Write column=word"]),
     "cells missing": (("{cold}", "reject"), ["row 2", "2 cells"]),
 }
 

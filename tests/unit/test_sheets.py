@@ -104,6 +104,32 @@ def test_a_missing_sheet_and_a_wrong_encoding(sheet, tmp_path):
         read_participants(sheet(""))
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("sub-02\tSSc", "sub-01\tSSc", ["row 3", "`sub-01` has a row already"]),
+        ("sub-02\tSSc", "sub-02\tn/a", ["row 3", "`group`", "such as DM or SSc"]),
+    ],
+)
+def test_faults_of_a_participants_sheet(sheet, old, new, says):
+    with pytest.raises(StudyError) as caught:
+        read_participants(sheet(PEOPLE.replace(old, new), "participants.tsv"))
+    for words in ("participants.tsv", *says):
+        assert words in str(caught.value)
+
+
+def test_a_ct_source_alone_is_no_scan(sheet):
+    text = "participant_id\tsession_id\tct_source\nsub-01\tses-01\tct\n"
+    with pytest.raises(StudyError, match="`pet_source`: empty, though `ct_source` is given"):
+        read_scans(sheet(text), ["sub-01"])
+
+
+def test_a_clinical_total_has_no_side(sheet):
+    scans = read_scans(sheet(SCANS), ["sub-01", "sub-02"])
+    (row,) = read_clinical_scores(sheet(CLINICAL + "sub-01\tses-01\ttotal\tn/a\t12\tn/a\n"), scans)
+    assert (row["region"], row["score"]) == ("total", 12.0)
+
+
 CLINICAL = "participant_id\tsession_id\tregion\tside\tscore\treader\n"
 
 

@@ -110,3 +110,15 @@ def test_two_people_are_enough_for_a_coefficient():
     # By hand, for two raters without a common offset: mean squares of 9 between people, 1 within.
     assert icc([[1, 2], [4, 5]], "consistency").estimate == 1
     assert icc([[1, 2], [5, 4]], "consistency").estimate == pytest.approx((9 - 1) / (9 + 1))
+
+
+def test_two_pairs_have_limits_and_a_pair_with_a_gap_is_left_out():
+    """Differences 1 and 3: mean 2, SD sqrt(2), t(0.975; 1) = 12.706."""
+    for a, b in (([2, 5], [1, 2]), ([2, math.nan, 5, 7], [1, 4, 2, math.nan])):
+        result = bland_altman(a, b)
+        assert (result.n, result.bias) == (2, 2)
+        assert result.sd == pytest.approx(math.sqrt(2))
+        assert result.upper == pytest.approx(2 + 1.96 * math.sqrt(2))
+        assert result.bias_half_width == pytest.approx(12.7062, abs=1e-4)
+    assert bland_altman([], []).n == 0
+    assert weighted_kappa([1, 2, math.nan, 3], [1, 2, 3, math.nan]) == 1

@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy import stats
 from statsmodels.regression.mixed_linear_model import MixedLM
 
 from calciflow.stats.clustered import cluster_bootstrap, random_intercept
@@ -113,3 +114,34 @@ def test_a_model_needs_two_rows_more_than_it_has_coefficients():
     y, effect = np.array([1.0, 2.5, 4.0, 3.0]), np.array([0.0, 1.0, 0.0, 1.0])
     assert math.isnan(random_intercept(y[:3], effect[:3], ["a", "a", "b"]).estimate)
     assert math.isfinite(random_intercept(y, effect, ["a", "a", "b", "b"]).estimate)
+
+
+def test_the_p_of_a_balanced_design_is_that_of_the_paired_t_test():
+    """Both classes once in each person: the model's slope, t and p are those of Student's test of the differences."""
+    rng = np.random.default_rng(12)
+    level = rng.normal(0, 5, 8)
+    first, second = level + rng.normal(0, 1, 8), level + 0.8 + rng.normal(0, 1, 8)
+    result = random_intercept(
+        np.concatenate([first, second]), np.repeat([0.0, 1.0], 8), [f"p{i}" for i in range(8)] * 2
+    )
+    expected = stats.ttest_rel(second, first)
+    assert result.estimate == pytest.approx((second - first).mean())
+    assert result.t == pytest.approx(expected.statistic, rel=1e-4)
+    assert result.p == pytest.approx(expected.pvalue, rel=1e-3)
+    interval = expected.confidence_interval(0.95)
+    assert (result.ci_low, result.ci_high) == pytest.approx((interval.low, interval.high), rel=1e-3)
+
+
+@pytest.mark.parametrize(("share", "exists"), [(0.03, True), (0.07, False)])
+def test_a_statistic_that_often_fails_has_no_interval(share, exists):
+    """More than one in twenty resamples without a value: what the others say is not the whole distribution."""
+    calls = iter(range(1000))
+    low, high = cluster_bootstrap(
+        list(range(30)), lambda rows: math.nan if next(calls) < 1000 * share else float(rows.mean())
+    )
+    assert math.isfinite(low) == math.isfinite(high) == exists
+
+
+def test_two_people_are_enough_to_resample():
+    low, high = cluster_bootstrap(["a", "b"], lambda rows: float(rows.mean()))
+    assert (low, high) == (0.0, 1.0)

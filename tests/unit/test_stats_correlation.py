@@ -9,7 +9,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from calciflow.stats.adjust import holm, spread
-from calciflow.stats.correlation import spearman
+from calciflow.stats.correlation import FEWEST_FOR_INTERVAL, spearman
 
 
 @pytest.mark.parametrize(
@@ -75,3 +75,43 @@ def test_three_people_are_the_fewest():
     assert spearman([1, 2, 3], [2, 4, 9]).p_exact == pytest.approx(2 / 6)
     assert math.isnan(spearman(range(9), range(9)).p_exact)
     assert spearman(range(8), range(8)).p_exact == pytest.approx(2 / 40320)
+
+
+def test_interval_by_hand():
+    # n = 12, rho = 0.5: atanh 0.549306; standard error sqrt((1 + 0.125) / 9) = 0.353553; 1.959964 of them 0.692952
+    y = [4, 1, 2, 9, 6, 3, 12, 5, 8, 7, 10, 11]
+    result = spearman(range(12), y)
+    half = 1.959964 * math.sqrt((1 + result.rho**2 / 2) / 9)
+    assert result.rho == pytest.approx(stats.spearmanr(range(12), y).statistic)
+    assert math.atanh(result.ci_high) - math.atanh(result.rho) == pytest.approx(half, abs=1e-6)
+    assert math.atanh(result.rho) - math.atanh(result.ci_low) == pytest.approx(half, abs=1e-6)
+
+
+def test_no_interval_of_a_few_or_of_a_perfect_order():
+    few = FEWEST_FOR_INTERVAL - 1
+    assert math.isnan(spearman(range(few), [1, 0, *range(2, few)]).ci_low)
+    assert math.isnan(spearman(range(15), range(15)).ci_low)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("r", [0.0, 0.8])
+def test_the_interval_covers_from_ten_people_on(r):
+    chance = np.random.default_rng(5)
+    truth = 6 / math.pi * math.asin(r / 2)  # Spearman's rho of a normal pair with Pearson's r
+    covered, trials = 0, 3000
+    for _ in range(trials):
+        x = chance.standard_normal(FEWEST_FOR_INTERVAL)
+        y = r * x + math.sqrt(1 - r * r) * chance.standard_normal(FEWEST_FOR_INTERVAL)
+        result = spearman(x, y)
+        covered += result.ci_low <= truth <= result.ci_high
+    assert 0.935 < covered / trials < 0.98
+
+
+def test_holm_is_never_above_one():
+    assert holm([0.6, 0.7, 0.8]) == [1.0, 1.0, 1.0]
+
+
+def test_perfect_order_and_a_constant_on_either_side():
+    assert spearman([1, 2, 3, 4], [2, 3, 5, 9]).p_asymptotic == 0
+    for x, y in (([1, 2, 3], [5, 5, 5]), ([5, 5, 5], [1, 2, 3])):
+        assert math.isnan(spearman(x, y).rho)

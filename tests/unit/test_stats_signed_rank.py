@@ -155,6 +155,9 @@ def test_interval_does_not_jump_where_the_exact_one_ends():
     values = np.random.default_rng(8).normal(size=401)
     exact, normal = signed_rank(values[:400]), signed_rank(values)
     assert math.isnan(normal.p_exact)
+    assert math.isfinite(exact.p_exact), "400 pairs are still exact"
+    assert exact.ci_level > 0.95, "what is attained"
+    assert normal.ci_level == 0.95, "nominal"
     assert normal.ci_low == pytest.approx(exact.ci_low, abs=0.005)
     assert normal.ci_high == pytest.approx(exact.ci_high, abs=0.005)
 
@@ -191,3 +194,28 @@ def test_no_difference_at_all_and_too_many_to_enumerate():
     p, attainable = sign_flip([0.1 * n + 0.05 for n in range(21)])
     assert math.isnan(p)
     assert attainable == 2 / 2**21
+
+
+def test_a_level_that_is_attained_exactly_has_its_interval():
+    """Five pairs: the range of the differences covers in 1 - 2 / 32."""
+    result = signed_rank([1, 2, 3, 4, 5], level=0.9375)
+    assert (result.ci_low, result.ci_high, result.ci_level) == (1, 5, 0.9375)
+    assert math.isnan(signed_rank([1, 2, 3, 4, 5], level=0.94).ci_low)
+
+
+def test_values_tie_at_ten_significant_digits():
+    assert len(set(rounded([1.0, 1.0 + 6e-11]))) == 1
+    assert len(set(rounded([1.0, 1.0 + 6e-10]))) == 2
+    assert len(set(rounded([1234.0, 1234.0 + 6e-8]))) == 1
+
+
+def test_flips_are_enumerated_up_to_twenty_real_numbers_and_counted_at_any_number_of_whole_ones():
+    assert sign_flip([0.1 * n + 0.05 for n in range(20)])[0] == 2 / 2**20
+    assert sign_flip([1] * 25)[0] == 2 / 2**25
+    # 3 and 1 against 2: sums of 6, 4, 2 and 0; three in four of the eight flips reach 2.
+    assert sign_flip([3, 1, -2]) == (6 / 8, 2 / 8)
+
+
+def test_counts_of_nothing():
+    assert (signed_rank([]).n, signed_rank([]).n_nonzero) == (0, 0)
+    assert signed_rank([0, 0]).w_plus == 0

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from calciflow.stats.two_sample import rank_sum
+from calciflow.stats.two_sample import rank_sum, shift_interval
 
 # Permeability of the human chorioamnion at term and at 12-26 weeks: Hollander & Wolfe (1973), table 4.1; also the
 # example of R's wilcox.test, which prints W = 35, two-sided p = 0.2544, shift 0.305, interval -0.15 to 0.76.
@@ -108,6 +108,10 @@ def test_large_groups_have_no_exact_p_but_an_asymptotic_one():
 def test_interval_does_not_jump_where_the_exact_one_ends():
     values = np.random.default_rng(8).normal(size=101)
     exact, normal = rank_sum(values[:50], values[50:100]), rank_sum(values[:50], values[50:])
+    assert math.isfinite(exact.p_exact), "100 people are still exact"
+    assert math.isnan(normal.p_exact)
+    assert exact.ci_level > 0.95, "what is attained"
+    assert normal.ci_level == 0.95, "nominal"
     assert normal.ci_low == pytest.approx(exact.ci_low, abs=0.05)
     assert normal.ci_high == pytest.approx(exact.ci_high, abs=0.05)
 
@@ -131,3 +135,37 @@ def test_type_one_error_and_coverage_of_small_groups():
     assert at_10 / trials == pytest.approx(0.1, abs=margin)
     assert asymptotic / trials == pytest.approx(0.1, abs=margin)
     assert coverage / trials == pytest.approx(1 - 2 / 70, abs=margin)
+
+
+@pytest.mark.parametrize(
+    ("n_a", "n_b", "critical"),
+    [(4, 4, 0), (5, 5, 2), (5, 8, 6), (6, 9, 10), (8, 8, 13), (10, 10, 23), (12, 12, 37), (20, 20, 127)],
+)
+def test_interval_takes_the_tabled_difference(n_a, n_b, critical):
+    """Critical values of U, 0.05 two-sided: Milton, J Am Stat Assoc 1964; 59:925-934 (Siegel 1956, table K)."""
+    rng = np.random.default_rng(n_a)
+    a, b = rng.normal(size=n_a).round(6), rng.normal(size=n_b).round(6)
+    differences = np.sort(np.subtract.outer(a, b).ravel())
+    result = rank_sum(a, b)
+    assert result.ci_low == pytest.approx(differences[critical], abs=1e-9)
+    assert result.ci_high == pytest.approx(differences[-critical - 1], abs=1e-9)
+    assert result.ci_level >= 0.95
+
+
+def test_a_level_that_is_attained_exactly_has_its_interval():
+    result = rank_sum([5, 6, 7, 8], [1, 2, 3, 4], level=1 - 2 / 70)
+    assert (result.ci_low, result.ci_high) == (1, 7)
+    assert result.ci_level == pytest.approx(1 - 2 / 70)
+
+
+def test_the_normal_interval_takes_the_difference_that_its_formula_names():
+    """60 against 60: 1800 - 1.95996 * sqrt(60 * 60 * 121 / 12) = 1426.6, so the 1426th from either end."""
+    a, b = np.arange(60) * 1000.0, np.arange(60) * 1.0
+    differences = np.sort(np.subtract.outer(a, b).ravel())
+    result = rank_sum(a, b)
+    assert (result.ci_low, result.ci_high) == (differences[1425], differences[-1426])
+
+
+@pytest.mark.parametrize(("a", "b"), [([], [1.0]), ([1.0], []), ([], [])])
+def test_no_interval_without_both_groups(a, b):
+    assert all(math.isnan(v) for v in shift_interval(np.array(a), np.array(b), 0.95))

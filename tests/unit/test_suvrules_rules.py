@@ -374,3 +374,139 @@ def test_an_enhanced_frames_own_duration_is_read():
         frame.FrameContentSequence[0].FrameAcquisitionDuration = 1000.0 * (number + 60)
     found = extract(through_file([dataset]))["slices"]["frame_duration"]
     assert [float(text) for text in found] == [1000.0 * (number + 60) for number in range(len(found))]
+
+
+def test_what_the_suv_rests_on_is_told():
+    result = evaluate(header())
+    assert (result.inputs["PatientWeight (0010,1030)"], result.weight_kg) == (70.0, 70.0)
+    assert result.inputs["Units (0054,1001)"] == "BQML"
+    assert result.inputs["DecayCorrection (0054,1102)"] == "START"
+    assert result.inputs["injection to decay reference (s)"] == 3600
+    assert result.inputs["decay reference"].startswith("SeriesDate/Time")
+    each = evaluate(header(DecayCorrection="NONE", CorrectedImage=["ATTN"]))
+    assert each.inputs["injection to acquisition (s)"] == 3600
+    assert each.inputs["ActualFrameDuration (0018,1242)"] == 300000
+
+
+def test_an_image_corrected_to_before_the_injection_is_refused():
+    with pytest.raises(Refusal, match="does not follow the injection") as caught:
+        evaluate(header(SeriesTime="095959"))
+    assert caught.value.code == "time"
+    early = evaluate(header(SeriesTime="100000"))
+    assert early.factors[0] == pytest.approx(AT_START * 2 ** (-3600 / 6586.2)), "to the injection itself"
+
+
+@pytest.mark.parametrize(("milliseconds", "legal"), [("1000", True), ("999", False), (None, False)])
+def test_a_frame_that_is_not_decay_corrected_lasts_a_second_or_more(milliseconds, legal):
+    values = header(DecayCorrection="NONE", CorrectedImage=["ATTN"])
+    values["slices"]["frame_duration"] = [milliseconds] * values["number"]
+    if legal:  # half a second after its start a frame of a second has its mean
+        assert evaluate(values).factors[0] == pytest.approx(AT_START * 2 ** (0.5 / 6586.2), rel=1e-6)
+    else:
+        with pytest.raises(Refusal, match=r"0018,1242.* is missing or absurd"):
+            evaluate(values)
+
+
+def test_a_slice_without_time_cannot_be_corrected_for_its_decay():
+    values = header(DecayCorrection="NONE", CorrectedImage=["ATTN"])
+    values["slices"]["acquisition_time"][1] = ""
+    values["slices"].pop("acquisition_datetime", None)
+    with pytest.raises(Refusal, match="is missing and DecayCorrection is NONE"):
+        evaluate(values)
+
+
+def test_a_stored_suv_whose_injection_nobody_tells_stays_and_says_so():
+    values = header(Units="GML", dose__RadiopharmaceuticalStartDateTime=None, dose__RadiopharmaceuticalStartTime=None)
+    result = evaluate(values, {"injection_datetime": "2025-01-01T10:30:00"})
+    assert result.factors == (1.0,)
+    assert "the header tells no other" in next(w["text"] for w in result.warnings if w["code"] == "override")
+
+
+def test_stored_kinds_tell_what_they_rest_on():
+    lean = evaluate(header(Units="GML", SUVType="LBM", PatientSex="M"))
+    assert lean.inputs["Units (0054,1001)"] == "GML"
+    assert lean.inputs["SUVType (0054,1006)"] == "LBM"
+    assert lean.inputs["PatientWeight (0010,1030)"] == 70.0
+    assert lean.inputs["PatientSize (0010,1020)"] == 1.75
+    assert lean.inputs["PatientSex (0010,0040)"] == "M"
+    assert "SUVType (0054,1006)" not in evaluate(header(Units="GML")).inputs
+    values = header(Units="CNTS")
+    values["slices"]["philips_suv_factor"] = ["0.0005"] * values["number"]
+    assert evaluate(values).inputs["Philips SUV factor (7053,xx00)"] == 0.0005
+
+
+def test_an_enhanced_object_says_itself_whether_it_is_decay_corrected():
+    dataset = enhanced()[0]
+    dataset.DecayCorrected = "NO"
+    dataset.pop("DecayCorrectionDateTime", None)
+    result = evaluate(extract(through_file([dataset])))
+    assert result.inputs["DecayCorrection (0054,1102)"] == "NONE"
+    # The frames start 65 and 125 min after the injection and last 5 min.
+    middle = [2 ** ((minutes * 60) / 6586.2) for minutes in (65 + 2.49, 125 + 2.49)]
+    at_injection = AT_START * 2 ** (-3600 / 6586.2)
+    assert result.factors == pytest.approx([at_injection * late for late in middle], rel=1e-3)
+
+
+def test_a_mapping_with_an_intercept_is_no_measure():
+    dataset = enhanced()[0]
+    dataset.PerFrameFunctionalGroupsSequence[0].RealWorldValueMappingSequence[0].RealWorldValueIntercept = 5.0
+    with pytest.raises(Refusal, match="has an intercept") as caught:
+        evaluate(extract(through_file([dataset])))
+    assert caught.value.code == "scaling"
+
+
+@pytest.mark.parametrize(("factor", "legal"), [("1.2", True), ("1", False), (None, False)])
+def test_a_decay_factor_above_one_shows_a_correction_that_the_list_leaves_out(factor, legal):
+    values = header(CorrectedImage=["ATTN"])
+    values["slices"]["decay_factor"] = [factor] * values["number"]
+    if legal:
+        assert evaluate(values).inputs["DecayCorrection (0054,1102)"] == "START"
+    else:
+        with pytest.raises(Refusal, match="lacks DECY"):
+            evaluate(values)
+
+
+# DICOM PS3.16 CID 84; sizes of the reference person, 70 kg and 175 cm, by hand as in the self-test.
+@pytest.mark.parametrize(
+    ("unit", "grams"),
+    [
+        ("{SUVbw}g/ml", 70000),
+        ("g/ml{SUVbw}", 70000),
+        ("{SUVlbm}g/ml", 57800),
+        ("g/ml{SUVlbm}", 57800),
+        ("{SUVibw}g/ml", 72380),
+        ("g/ml{SUVibw}", 72380),
+        ("{SUVbsa}cm2/ml", 18481.43018),
+        ("cm2/ml{SUVbsa}", 18481.43018),
+    ],
+)
+def test_units_of_an_enhanced_object(unit, grams):
+    dataset = enhanced(unit)[0]
+    dataset.PatientSex = "M"
+    result = evaluate(extract(through_file([dataset])))
+    assert result.factors == pytest.approx((70000 / grams,), rel=1e-6)
+    assert result.weight_kg == 70.0
+
+
+@pytest.mark.parametrize("slope", [0.0, -2.0])
+def test_a_mapping_needs_a_slope_above_nought(slope):
+    dataset = enhanced()[0]
+    dataset.PerFrameFunctionalGroupsSequence[0].RealWorldValueMappingSequence[0].RealWorldValueSlope = slope
+    with pytest.raises(Refusal) as caught:
+        evaluate(extract(through_file([dataset])))
+    assert caught.value.code == "scaling"
+
+
+def test_a_stored_suv_tells_the_weight_that_it_rests_on():
+    assert evaluate(header(Units="GML")).weight_kg == 70.0
+    assert evaluate(header(Units="GML"), {"weight_kg": 80}).weight_kg == 80.0
+
+
+def test_slices_of_both_sexes_and_of_two_kinds_are_no_series():
+    lean = {"Units": "GML", "SUVType": "LBM", "PatientSex": "M"}
+    for keyword, value, code in (("PatientSex", "F", "body_size"), ("SUVType", "BW", "units")):
+        series = every(**lean)()
+        setattr(series[1], keyword, value)
+        with pytest.raises(Refusal, match="differs between slices") as caught:
+            evaluate(extract(series))
+        assert caught.value.code == code

@@ -5,7 +5,7 @@ import pytest
 
 from calciflow.config_file import read_config
 from calciflow.errors import StudyError
-from calciflow.pages.sweep_views import swept_parameters
+from calciflow.pages.sweep_views import contrast_words, interval_text, span_ticks, swept_parameters
 from calciflow.sweep import SWEEP_COLUMNS, compare_runs
 from calciflow.sweeps import sweep_runs
 from calciflow.tables import read_table, write_table
@@ -150,3 +150,29 @@ def test_views(tmp_path):
 def test_views_without_anything():
     empty = pd.DataFrame(columns=list(SWEEP_COLUMNS))
     assert swept_parameters(empty) == []
+
+
+def test_a_value_without_an_estimate_leaves_its_line_out_and_zero_scores_are_drawn(tmp_path):
+    frame = swept(tmp_path)
+    frame = frame[~((frame["value"] == "100") & (frame["analysis"] == "primary"))]
+    (view,) = swept_parameters(frame)
+    (line,) = view.estimates.lines
+    assert line.name == "130 (own)"
+    only_estimates = frame[frame["kind"] == "estimates"]
+    (view,) = swept_parameters(only_estimates)
+    assert view.deposits is None
+    assert view.scores is None
+    (view,) = swept_parameters(frame[frame["kind"] != "estimates"])
+    assert view.estimates is None
+    assert view.primary == ""
+
+
+def test_an_estimate_without_an_interval_is_a_number_alone():
+    assert interval_text({"estimate": 1.5, "ci_low": None, "ci_high": None}) == "1.5"
+    assert interval_text({"estimate": 1.5, "ci_low": -0.5, "ci_high": 3.0}) == "1.5 (-0.5 to 3)"
+    assert contrast_words({"outcome": "deposits", "group_a": None, "group_b": None}) == "deposits"
+
+
+def test_ticks_span_a_single_value():
+    ticks = span_ticks(2.0, 2.0)
+    assert ticks[0] <= 1.0 < 2.0 < 3.0 <= ticks[-1]

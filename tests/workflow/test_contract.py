@@ -103,7 +103,9 @@ def test_a_scan_has_every_file(base, scan):
 def test_the_study_has_every_file(results):
     for name in STUDY_FILES:
         assert (results / name).stat().st_size > 0, name
-    assert list((results / "cohort" / "figures").glob("*.svg"))
+    drawn = {path.stem for path in (results / "cohort" / "figures").glob("*.svg")}
+    assert drawn == {"scores", "agreement", "burden", "regions", "uptake", "change"}
+    assert {path.stem for path in (results / "cohort" / "figures").glob("*.tsv")} == drawn
 
 
 def test_refused_and_excluded_scans_are_listed(results):

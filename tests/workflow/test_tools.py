@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,12 @@ def test_dag(base):
 
 def test_report(study):
     snakemake(study, "--report", "snakemake_report.zip")
-    assert (study.folder / "snakemake_report.zip").stat().st_size > 10_000
+    with zipfile.ZipFile(study.folder / "snakemake_report.zip") as report:
+        held = {Path(name).name for name in report.namelist()}
+        assert not report.testzip()
+    figures = {f"{name}.svg" for name in ("scores", "agreement", "burden", "regions", "uptake", "change")}
+    assert held >= figures | {"report.html", "lesions.tsv", "scores.tsv", "statistics.tsv"}
+    assert {f"{scan}_qc.html" for scan in ("sub-01_ses-01", "sub-02_ses-01")} <= held
 
 
 def test_the_shell_launcher(study):

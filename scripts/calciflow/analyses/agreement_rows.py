@@ -5,14 +5,17 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from calciflow.analyses.clinical import paired_regions, reader_pairs
 from calciflow.analyses.rows import Row, describe
+from calciflow.labels import REGIONS
 from calciflow.stats.agreement import bland_altman, icc, weighted_kappa
 from calciflow.stats.clustered import FEWEST_PEOPLE, cluster_bootstrap
 
 PERSON = ["participant_id", "session_id"]
+Floats = npt.NDArray[np.float64]
 Weights = Literal["linear", "quadratic"]
 
 
@@ -56,12 +59,9 @@ def _kappa(
     )
 
 
-def _coefficients(
-    analysis: str, a: str, b: str, first: Sequence[float], second: Sequence[float], level: float
-) -> list[Row]:
-    """Intraclass correlations and Bland-Altman numbers of paired totals."""
+def _correlations(analysis: str, a: str, b: str | None, ratings: Floats, level: float) -> list[Row]:
+    """Both intraclass correlations of people's ratings, shape (people, raters)."""
     rows = []
-    ratings = np.column_stack([np.asarray(first, dtype=float), np.asarray(second, dtype=float)])
     kinds: tuple[tuple[str, Literal["agreement", "consistency"], str], ...] = (
         ("icc_agreement", "agreement", "ICC(2,1), single ratings, absolute agreement; F-based interval"),
         ("icc_consistency", "consistency", "ICC(3,1), single ratings, consistency; F-based interval"),
@@ -87,6 +87,15 @@ def _coefficients(
                 notes=notes,
             )
         )
+    return rows
+
+
+def _coefficients(
+    analysis: str, a: str, b: str, first: Sequence[float], second: Sequence[float], level: float
+) -> list[Row]:
+    """Intraclass correlations and Bland-Altman numbers of paired totals."""
+    ratings = np.column_stack([np.asarray(first, dtype=float), np.asarray(second, dtype=float)])
+    rows = _correlations(analysis, a, b, ratings, level)
     plot = bland_altman(first, second, level)
     notes = [f"limits from {plot.n} people are a picture, no test"] if plot.n < FEWEST_PEOPLE else []
     for outcome, value, half in (
@@ -138,16 +147,29 @@ def agreement_rows(
     return rows
 
 
+def _all_readers(clinical: pd.DataFrame, level: float) -> list[Row]:
+    """Intraclass correlations of three readers and more together, over the regions that all of them scored."""
+    regional = clinical[clinical["region"] != "total"]
+    wide = regional.pivot_table(index=[*PERSON, "region", "side"], columns="reader", values="score").dropna()
+    if wide.shape[1] < 3 or not len(wide):
+        return []
+    totals = wide.groupby(PERSON).sum()
+    return _correlations("reader_agreement", f"{wide.shape[1]} readers", None, totals.to_numpy(np.float64), level)
+
+
 def reader_rows(clinical: pd.DataFrame, level: float, weights: Weights) -> list[Row]:
-    """Agreement between each two readers of the clinical sheet."""
+    """Agreement between readers of the clinical sheet: two by two, region by region, and all of them together."""
     rows: list[Row] = []
     for a, b, both in reader_pairs(clinical):
         names = f"reader {a}", f"reader {b}"
         if len(both):
             rows.append(_kappa("reader_agreement", "kappa_all_regions", *names, both, ("a", "b"), weights, level))
+            for region in [name for name in REGIONS if name in set(both["region"])]:
+                own = both[both["region"] == region]
+                rows.append(_kappa("reader_agreement", f"kappa_{region}", *names, own, ("a", "b"), weights, level))
             sums = both.groupby(PERSON)[["a", "b"]].sum()
             rows += _coefficients("reader_agreement", *names, sums["a"].tolist(), sums["b"].tolist(), level)
         else:
             none = ["no region was scored by both"]
             rows.append(describe("reader_agreement", "kappa_all_regions", *names, n=0, method="none", notes=none))
-    return rows
+    return rows + _all_readers(clinical, level)

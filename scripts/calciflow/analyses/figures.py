@@ -5,40 +5,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from calciflow.files import whole_file
+from calciflow.analyses.figure_style import (
+    CLASS_COLOURS,
+    CLASS_MARKS,
+    COMPARTMENT_COLOURS,
+    MODALITY_NAMES,
+    MOST_NAMED,
+    Drawing,
+    empty_panel,
+    legend_above,
+    save_figure,
+    styled,
+)
 from calciflow.labels import COMPARTMENTS, CONCORDANCES
 from calciflow.lesion_table import has_part
-from calciflow.tables import write_table
-
-STYLE = {
-    "text.parse_math": False,  # a group may be called $x$, or anything else
-    "svg.hashsalt": "calciflow",  # element ids would else be random
-    "svg.fonttype": "none",  # text stays text: searchable, small, editable for a paper
-    "font.family": "sans-serif",
-    "font.size": 9.0,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "legend.frameon": False,
-    "axes.axisbelow": True,
-}
-
-# Okabe & Ito's palette: told apart with any colour vision (jfly.uni-koeln.de/color, 2008).
-COMPARTMENT_COLOURS = dict(
-    zip(COMPARTMENTS, ("#56B4E9", "#0072B2", "#009E73", "#D55E00", "#CC79A7", "#999999"), strict=True)
-)
-CLASS_COLOURS = dict(zip(CONCORDANCES, ("#D55E00", "#0072B2", "#009E73"), strict=True))
-CLASS_MARKS = dict(zip(CONCORDANCES, ("o", "s", "^"), strict=True))
-MODALITY_NAMES = {"ct": "CT", "pet": "PET", "petct": "PET/CT", "clinical": "clinical"}
-MOST_NAMED = 40
-"""With more people than this the axis shows no names: they would overlap."""
+from calciflow.stats.agreement import bland_altman
 
 
 @dataclass(frozen=True)
@@ -63,26 +50,16 @@ class CohortData:
     detection: pd.DataFrame
 
 
-Drawing = tuple[Figure, list[dict[str, Any]], list[str]]
-
-
-def _empty(axes: Axes, words: str) -> None:
-    axes.text(0.5, 0.5, words, ha="center", va="center", transform=axes.transAxes, color="#555555")
-    axes.set_axis_off()
-
-
-def _legend_above(figure: Figure, panels: Sequence[Axes]) -> None:
-    """One legend for all panels, outside them, so that it hides no data."""
-    entries = {}
-    for axes in panels:
-        handles, labels = axes.get_legend_handles_labels()
-        entries.update(dict(zip(labels, handles, strict=True)))
-    if entries:
-        figure.legend(entries.values(), entries.keys(), loc="outside upper center", ncols=6, fontsize=8)
-
-
 def _groups(people: pd.DataFrame) -> dict[str, Any]:
     return dict(zip(people["participant_id"], people["group"], strict=True))
+
+
+def _group_style(rows: Sequence[dict[str, Any]]) -> tuple[dict[str, str], dict[str, str]]:
+    """Mark and colour of each group."""
+    names = sorted({str(row["group"]) for row in rows})
+    marks = dict(zip(names, "os^Dv<>P*X" * (1 + len(names) // 10), strict=False))
+    colours = dict(zip(names, (["#0072B2", "#D55E00", "#009E73", "#CC79A7"] * (1 + len(names) // 4)), strict=False))
+    return marks, colours
 
 
 def draw_scores(data: CohortData) -> Drawing:
@@ -95,16 +72,14 @@ def draw_scores(data: CohortData) -> Drawing:
     ]
     figure = Figure(figsize=(7.2, 3.2), layout="constrained")
     panels = figure.subplots(1, 3, sharey=True)
-    names = sorted({str(row["group"]) for row in rows})
-    marks = dict(zip(names, "os^Dv<>P*X" * (1 + len(names) // 10), strict=False))
-    colours = dict(zip(names, (["#0072B2", "#D55E00", "#009E73", "#CC79A7"] * (1 + len(names) // 4)), strict=False))
+    marks, colours = _group_style(rows)
     for axes, modality in zip(panels, ("ct", "pet", "petct"), strict=True):
         own = [row for row in rows if row["modality"] == modality]
         axes.set_title(f"{MODALITY_NAMES[modality]} (n = {len(own)})", fontsize=9)
         axes.set_xticks([0, 1], [MODALITY_NAMES[modality], "clinical"])
         axes.set_xlim(-0.35, 1.35)
         if not own:
-            _empty(axes, "no pairs")
+            empty_panel(axes, "no pairs")
         for row in own:
             group = str(row["group"])
             axes.plot(
@@ -118,9 +93,50 @@ def draw_scores(data: CohortData) -> Drawing:
             )
     panels[0].set_ylabel("total score over the regions both saw")
     panels[0].set_ylim(bottom=0)
-    for name in names:
-        panels[2].plot([], [], marker=marks[name], color=colours[name], linewidth=1, label=name)
-    _legend_above(figure, [panels[2]])
+    for name, mark in marks.items():
+        panels[2].plot([], [], marker=mark, color=colours[name], linewidth=1, label=name)
+    legend_above(figure, [panels[2]])
+    return figure, rows, columns
+
+
+def draw_agreement(data: CohortData) -> Drawing:
+    """Bland-Altman plot of imaging and clinical scores, a panel a modality: difference by mean, bias, limits."""
+    columns = ["participant_id", "group", "modality", "mean_score", "difference"]
+    groups = _groups(data.people)
+    rows: list[dict[str, Any]] = []
+    for pair in data.comparison.to_dict("records"):
+        imaging, clinical = float(pair["imaging_score"]), float(pair["clinical_score"])
+        named = {"participant_id": pair["participant_id"], "group": groups.get(pair["participant_id"])}
+        means = {"mean_score": (imaging + clinical) / 2, "difference": imaging - clinical}
+        rows.append({**named, "modality": pair["modality"], **means})
+    figure = Figure(figsize=(7.2, 3.2), layout="constrained")
+    panels = figure.subplots(1, 3, sharey=True)
+    marks, colours = _group_style(rows)
+    for axes, modality in zip(panels, ("ct", "pet", "petct"), strict=True):
+        own = [row for row in rows if row["modality"] == modality]
+        axes.set_title(f"{MODALITY_NAMES[modality]} and clinical (n = {len(own)})", fontsize=9)
+        axes.set_xlabel("mean of the two scores")
+        if not own:
+            empty_panel(axes, "no pairs")
+            continue
+        for row in own:
+            group = str(row["group"])
+            axes.plot(
+                row["mean_score"], row["difference"], marks[group], color=colours[group], markersize=5, alpha=0.85
+            )
+        plot = bland_altman([row["difference"] for row in own], [0.0] * len(own))
+        axes.axhline(0, color="#999999", linewidth=0.6)
+        axes.axhline(plot.bias, color="black", linewidth=1)
+        for limit in (plot.lower, plot.upper):
+            if np.isfinite(limit):
+                axes.axhline(limit, color="black", linewidth=1, linestyle="--")
+    panels[0].set_ylabel("imaging score - clinical score")
+    for name, mark in marks.items():
+        panels[2].plot([], [], mark, color=colours[name], label=name)
+    if rows:
+        panels[2].plot([], [], "-", color="black", linewidth=1, label="mean difference")
+        panels[2].plot([], [], "--", color="black", linewidth=1, label="limits of agreement (1.96 SD)")
+    legend_above(figure, [panels[2]])
     return figure, rows, columns
 
 
@@ -151,7 +167,7 @@ def draw_burden(data: CohortData) -> Drawing:
     panels = figure.subplots(1, 2)
     for axes, column, label in zip(panels, ("n_lesions", "volume_ml"), ("deposits", "volume (ml)"), strict=True):
         if not len(people):
-            _empty(axes, "nobody measured")
+            empty_panel(axes, "nobody measured")
             continue
         base = np.zeros(len(people))
         for compartment in COMPARTMENTS:
@@ -170,7 +186,7 @@ def draw_burden(data: CohortData) -> Drawing:
         axes.set_ylabel(label)
         axes.yaxis.set_major_locator(MaxNLocator(nbins=6, integer=column == "n_lesions"))
     if len(people) and len(data.lesions):
-        _legend_above(figure, [panels[0], panels[1]])
+        legend_above(figure, [panels[0], panels[1]])
     return figure, rows, columns
 
 
@@ -194,7 +210,7 @@ def draw_regions(data: CohortData) -> Drawing:
     figure = Figure(figsize=(4.6, max(2.0, 0.9 + 0.2 * len(places))), layout="constrained")
     axes = figure.subplots()
     if not rows:
-        _empty(axes, "no scores")
+        empty_panel(axes, "no scores")
         return figure, rows, columns
     shares = np.full((len(places), len(modalities)), np.nan)
     for row in rows:
@@ -247,7 +263,7 @@ def draw_uptake(data: CohortData) -> Drawing:
     ):
         shown = data.lesions[has_part(data.lesions, modality)]
         if not len(shown):
-            _empty(axes, f"no deposits on {MODALITY_NAMES[modality]}")
+            empty_panel(axes, f"no deposits on {MODALITY_NAMES[modality]}")
             continue
         for concordance in CONCORDANCES:
             own = shown[shown["concordance"] == concordance]
@@ -269,12 +285,13 @@ def draw_uptake(data: CohortData) -> Drawing:
         _name_people(axes, people)
         axes.set_ylabel(label)
         axes.set_ylim(bottom=0)
-    _legend_above(figure, list(panels))
+    legend_above(figure, list(panels))
     return figure, rows, columns
 
 
 DRAWINGS: dict[str, Callable[[CohortData], Drawing]] = {
     "scores": draw_scores,
+    "agreement": draw_agreement,
     "burden": draw_burden,
     "regions": draw_regions,
     "uptake": draw_uptake,
@@ -284,10 +301,5 @@ DRAWINGS: dict[str, Callable[[CohortData], Drawing]] = {
 def write_figures(data: CohortData, paths: Sequence[str]) -> None:
     """Draw each figure that a path names, and write its data beside it (``scores.svg``, ``scores.tsv``)."""
     for path in paths:
-        place = Path(path)
-        with matplotlib.rc_context({**matplotlib.rcParamsDefault, **STYLE}):
-            figure, rows, columns = DRAWINGS[place.stem](data)
-            FigureCanvasSVG(figure)
-            with whole_file(place) as partial:
-                figure.savefig(partial, format="svg", metadata={"Date": None, "Creator": None})
-        write_table(place.with_suffix(".tsv"), rows, columns)
+        with styled():
+            save_figure(DRAWINGS[Path(path).stem](data), path)

@@ -10,7 +10,7 @@ import pandas as pd
 from calciflow.analyses.rows import Row, describe, finite, listed, p_value, paired, two_groups
 from calciflow.labels import COMPARTMENTS, CONCORDANCES
 from calciflow.lesion_table import has_part
-from calciflow.stats.correlation import spearman
+from calciflow.stats.correlation import FEWEST_FOR_INTERVAL, spearman
 
 GROUP_OUTCOMES = (
     "n_lesions",
@@ -189,7 +189,7 @@ def covariate_rows(people: pd.DataFrame, covariates: Sequence[str], level: float
         for outcome in COVARIATE_OUTCOMES:
             values = _values(measured, outcome)
             if numbers.notna().sum() == column.notna().sum() and numbers.nunique() > 2:
-                rows.append(_correlation(outcome, covariate, values, numbers))
+                rows.append(_correlation(outcome, covariate, values, numbers, level))
                 continue
             words = sorted(column.dropna().astype(str).unique())
             if len(words) == 2:
@@ -204,12 +204,14 @@ def covariate_rows(people: pd.DataFrame, covariates: Sequence[str], level: float
     return rows
 
 
-def _correlation(outcome: str, covariate: str, values: pd.Series, numbers: pd.Series) -> Row:
-    result = spearman(values.to_numpy(np.float64), numbers.to_numpy(np.float64))
+def _correlation(outcome: str, covariate: str, values: pd.Series, numbers: pd.Series, level: float) -> Row:
+    result = spearman(values.to_numpy(np.float64), numbers.to_numpy(np.float64), level)
     notes = []
     if not math.isfinite(result.rho):
         notes.append("fewer than three people, or one of the two is constant: no coefficient")
-    elif result.p_attainable > 0.05:
+    elif not math.isfinite(result.ci_low):
+        notes.append(f"no interval under {FEWEST_FOR_INTERVAL} people, nor of a perfect order")
+    if result.p_attainable > 0.05:
         notes.append(f"smallest attainable p {p_value(result.p_attainable)}: cannot reach 0.05")
     return describe(
         "covariates",
@@ -217,10 +219,16 @@ def _correlation(outcome: str, covariate: str, values: pd.Series, numbers: pd.Se
         covariate,
         n=result.n,
         estimate=result.rho,
+        ci_low=result.ci_low,
+        ci_high=result.ci_high,
+        ci_level=level if math.isfinite(result.ci_low) else math.nan,
         effect_size=result.rho,
         p_exact=result.p_exact,
         p_asymptotic=result.p_asymptotic,
         p_attainable=result.p_attainable,
-        method="Spearman's rho over people (exact: all orders, up to 8 people; asymptotic: Student's t)",
+        method=(
+            "Spearman's rho over people (exact: all orders, up to 8 people; asymptotic: Student's t; interval: "
+            "Fisher's z with Bonett and Wright's standard error, nominal level)"
+        ),
         notes=notes,
     )

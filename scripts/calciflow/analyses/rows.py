@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from calciflow.stats.adjust import holm
+from calciflow.stats.proportions import FEWEST_A_GROUP, difference_interval
 from calciflow.stats.signed_rank import signed_rank
 from calciflow.stats.two_sample import rank_sum
 
@@ -167,8 +168,14 @@ def two_groups(
             remarks.append(f"no {100 * level:g} % interval exists at {result.n_a} against {result.n_b}")
     else:
         remarks.append("one group has nobody to compare")
-    shift = "difference of proportions" if yes_no else "Hodges-Lehmann shift, exact interval"
-    none = math.nan
+    low, high, reached = result.ci_low, result.ci_high, result.ci_level
+    shift = "Hodges-Lehmann shift, exact interval"
+    if yes_no:
+        low, high = difference_interval(int(first.sum()), result.n_a, int(second.sum()), result.n_b, level)
+        reached = level if math.isfinite(low) else math.nan
+        shift = "difference of proportions, Newcombe's interval (nominal level)"
+        if not math.isfinite(low):
+            remarks.append(f"no interval of proportions under {FEWEST_A_GROUP} people a group")
     return describe(
         analysis,
         outcome,
@@ -176,9 +183,9 @@ def two_groups(
         group_b,
         n=result.n_a + result.n_b,
         estimate=result.delta if yes_no else result.estimate,
-        ci_low=none if yes_no else result.ci_low,
-        ci_high=none if yes_no else result.ci_high,
-        ci_level=none if yes_no else result.ci_level,
+        ci_low=low,
+        ci_high=high,
+        ci_level=reached,
         effect_size=result.delta,
         statistic=result.u,
         p_exact=result.p_exact,

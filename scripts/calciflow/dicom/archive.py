@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from calciflow.errors import Refusal
+from calciflow.tree import Tree
 
 MEMBER_LIMIT = 4 << 30
 """Bytes; a member that says it is larger is not read. The largest image object seen in practice, an enhanced
@@ -76,34 +77,22 @@ class Blocked(io.RawIOBase):
         raise PermissionError("this file cannot be opened")
 
 
-def _files(root: Path) -> Iterator[tuple[str, Path]]:
+def _files(tree: Tree) -> Iterator[tuple[str, Path]]:
     """Relative and whole path of every file, sorted, following links but never in circles."""
-    if root.is_file():
-        yield "", root
+    if tree.root.is_file():
+        yield "", tree.root
         return
-    seen: set[str] = set()
     count = 0
-
-    def failed(error: OSError) -> None:
-        raise Refusal("unreadable", "A folder of the source cannot be opened (permission?).") from None
-
-    for folder, folders, names in os.walk(root, followlinks=True, onerror=failed):
-        real = os.path.realpath(folder)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders.sort()
-        for name in sorted(names):
-            path = Path(folder) / name
-            # A link whose target is away may be a slice: it is handed on, and found to be unreadable.
-            dangling = path.is_symlink() and not path.exists()
-            if not path.is_file() and not dangling:  # sockets, devices
+    try:
+        for place, file in tree.all_files():
+            if not file.may_open:
                 continue
             count += 1
             if count > FILE_LIMIT:
                 raise Refusal("unreadable", f"The source holds more than {FILE_LIMIT} files: is the path right?")
-            yield path.relative_to(root).as_posix(), path
+            yield place, tree.root / place
+    except OSError:
+        raise Refusal("unreadable", "A folder of the source cannot be opened (permission?).") from None
 
 
 def _kind(head: bytes, name: str) -> str:
@@ -265,13 +254,15 @@ def _member(
             yield from _tar_content(packed, len(data), entry.path, wanted, outer, depth + 1)
 
 
-def walk(root: str | Path, wanted: Collection[tuple[str, str]] | None = None) -> Iterator[tuple[Entry, IO[bytes]]]:
+def walk(
+    source: str | Path | Tree, wanted: Collection[tuple[str, str]] | None = None
+) -> Iterator[tuple[Entry, IO[bytes]]]:
     """Give every file of a source with a stream of its content, each valid until the next is asked for.
 
     Parameters
     ----------
-    root
-        The source: a folder, an archive or a file.
+    source
+        A folder, an archive or a file; or what is known of it already, so that its folders are not listed again.
     wanted
         Keys (:attr:`Entry.key`) of the only files to give; all by default. Folders are not listed then.
 
@@ -280,7 +271,8 @@ def walk(root: str | Path, wanted: Collection[tuple[str, str]] | None = None) ->
     Refusal
         ``unreadable`` if there is no such source; ``archive`` for an archive that cannot or should not be read.
     """
-    root = Path(root)
+    tree = source if isinstance(source, Tree) else Tree(source)
+    root = tree.root
     try:
         exists = root.exists()
     except OSError:
@@ -289,7 +281,7 @@ def walk(root: str | Path, wanted: Collection[tuple[str, str]] | None = None) ->
         raise Refusal("unreadable", "The source named in scans.tsv does not exist.")
     files: Iterator[tuple[str, Path]]
     if wanted is None:
-        files = _files(root)
+        files = _files(tree)
     else:
         places = dict.fromkeys(path for path, _ in wanted)
         files = ((place, root / place if place else root) for place in places)

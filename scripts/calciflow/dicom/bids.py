@@ -23,6 +23,7 @@ from calciflow.dicom.pixels import AIR_HU
 from calciflow.errors import Refusal
 from calciflow.images import Volume, read_volume
 from calciflow.suvrules.tracer import HALF_LIVES
+from calciflow.tree import Tree
 
 ZERO = datetime(2000, 1, 1, 12)
 """Stands for TimeZero: only differences of times matter."""
@@ -40,14 +41,16 @@ class Pair:
     ct: Path | None
 
 
-def is_bids(root: str) -> bool:
-    """Whether a folder holds a PET as NIfTI."""
-    return Path(root).is_dir() and any(_named(Path(root), "pet"))
+def is_bids(sources: Mapping[str, Tree]) -> bool:
+    """Whether the PET's source is a folder that holds one as NIfTI."""
+    tree = sources.get("pet_source") or sources.get("source")
+    return tree is not None and bool(_named(tree, "pet"))
 
 
-def _named(root: Path, suffix: str) -> list[Path]:
-    found = [p for p in root.rglob(f"*_{suffix}.nii*") if p.name.lower().endswith((".nii", ".nii.gz"))]
-    return sorted(found)
+def _named(tree: Tree, suffix: str) -> list[Path]:
+    """Files ``*_SUFFIX.nii[.gz]`` of a folder."""
+    places = (place for place, file in tree.own_files() if fnmatchcase(file.name, f"*_{suffix}.nii*"))
+    return sorted(tree.root / place for place in places if place.lower().endswith((".nii", ".nii.gz")))
 
 
 def _one(paths: list[Path], cell: str | None, kind: str) -> Path | None:
@@ -73,7 +76,7 @@ def _numbers(count: int) -> str:
     return f"in the order of their paths they are {', '.join(f'#{n}' for n in range(1, min(count, 12) + 1))}"
 
 
-def find(sources: Mapping[str, str], ct_series: str | None, pet_series: str | None) -> Pair:
+def find(sources: Mapping[str, Tree], ct_series: str | None, pet_series: str | None) -> Pair:
     """The PET and CT of a dataset.
 
     Raises
@@ -81,9 +84,9 @@ def find(sources: Mapping[str, str], ct_series: str | None, pet_series: str | No
     Refusal
         ``no_pet``, ``ambiguous``, ``not_found``, ``unreadable``.
     """
-    pet_root = Path(sources.get("pet_source") or sources["source"])
-    ct_root = Path(sources.get("ct_source") or sources.get("source") or sources["pet_source"])
-    pet = _one(_named(pet_root, "pet"), pet_series, "PET")
+    pet_tree = sources.get("pet_source") or sources["source"]
+    ct_tree = sources.get("ct_source") or sources.get("source") or sources["pet_source"]
+    pet = _one(_named(pet_tree, "pet"), pet_series, "PET")
     if pet is None:
         raise Refusal("no_pet", "The BIDS dataset holds no file *_pet.nii.gz: check the source.")
     sidecar = pet.with_name(pet.name.split(".nii")[0] + ".json")
@@ -95,7 +98,7 @@ def find(sources: Mapping[str, str], ct_series: str | None, pet_series: str | No
         ) from None
     if not isinstance(metadata, dict):
         raise Refusal("unreadable", "The PET's JSON file holds no object: add one as PET-BIDS has it.")
-    return Pair(pet, metadata, _one([*_named(ct_root, "ct"), *_named(ct_root, "CT")], ct_series, "CT"))
+    return Pair(pet, metadata, _one([*_named(ct_tree, "ct"), *_named(ct_tree, "CT")], ct_series, "CT"))
 
 
 def grid_of_nifti(path: Path, kind: str) -> Grid:

@@ -17,6 +17,7 @@ from pydicom.uid import UID
 from calciflow.dicom.archive import MEMBER_LIMIT, Entry, walk
 from calciflow.dicom.deflated import check_deflated
 from calciflow.dicom.fields import number, numbers, text, texts, whole
+from calciflow.tree import Tree
 
 HEAD = 1 << 16
 """Bytes read at first; a Siemens header with its private parts has up to 100 KiB, others 4 to 10."""
@@ -327,7 +328,7 @@ def _contrast(agent: str) -> bool:
     return agent.strip().upper() not in ("", "NONE", "NO", "N", "NIL", "WITHOUT", "0")
 
 
-def read_listing(source: str | Path) -> Listing:
+def read_listing(source: str | Path | Tree) -> Listing:
     """Read every header of a source once.
 
     Raises

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from calciflow.deposits.identity import lesion_uid
 from calciflow.edits.mask import Matched
 from calciflow.edits.sheet import Edit
 from calciflow.errors import StudyError
@@ -111,6 +112,8 @@ def apply_mask(state: Reviewed, matched: Matched, by: Edit, remeasure: Remeasure
         row = measured[number]
         if before is not None:
             row["lesion_uid"] = before["lesion_uid"]
+        elif row["lesion_uid"] in {uids.get(kept) for kept in state.rows}:
+            row["lesion_uid"] = _cut_name(row)
         state.rows[number] = row
         state.outlined.add(number)
         cut = matched.added.get(number)
@@ -132,6 +135,13 @@ def apply_mask(state: Reviewed, matched: Matched, by: Edit, remeasure: Remeasure
         into = state.rows[number]["lesion_uid"]
         state.note(one, "applied", f"went into {into} in the corrected mask", **_was(machine[gone]))
     return {uids[gone]: number for gone, number in matched.merged.items()}
+
+
+def _cut_name(row: Row) -> str:
+    """Name of a part that was cut off with its lesion's highest voxel, and so with its name: by its own centre."""
+    names = (row.get(key) for key in ("participant_id", "session_id", "acquisition"))
+    scan = "_".join(str(name) for name in names if not _absent(name))
+    return lesion_uid(scan, "cut", (float(row["x_mm"]), float(row["y_mm"]), float(row["z_mm"])))
 
 
 def _was(row: Row) -> dict[str, Any]:

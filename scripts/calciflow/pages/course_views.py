@@ -1,6 +1,7 @@
 """Change over time on the report: each lesion's ratio of later to earlier, and a table of the pairs of sessions."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ import pandas as pd
 
 from calciflow.followup.verdicts import BORROWED
 from calciflow.pages.charts import Tick
+from calciflow.pages.cohort_views import split_flagged
 from calciflow.pages.palette import COMPARTMENT_COLOURS, words
 from calciflow.pages.tables import Table, missing, number, table
 
@@ -132,20 +134,25 @@ class CourseView:
     suv_limits: tuple[str, str]
 
 
-def course_view(changes: pd.DataFrame, course: pd.DataFrame, settings: dict[str, Any]) -> CourseView | None:
+def course_view(
+    changes: pd.DataFrame, course: pd.DataFrame, settings: dict[str, Any], exclude_flags: Sequence[str] = ()
+) -> CourseView | None:
     """Make the section; None where nobody was scanned twice.
 
     Parameters
     ----------
     settings
         The config's section ``change``.
+    exclude_flags
+        Lesions with one of these flags stand in the table, but are not drawn: they are in no count either.
     """
     if course.empty:
         return None
     low, high = (float(value) for value in settings.get("suv_max_limits") or (0.76, 1.32))
+    counted, _ = split_flagged(changes, exclude_flags)
     return CourseView(
-        ratio_plot(changes, "ct_volume", "size", None),
-        ratio_plot(changes, "suv_max", "activity", (low, high)),
+        ratio_plot(counted, "ct_volume", "size", None),
+        ratio_plot(counted, "suv_max", "activity", (low, high)),
         table(course, PEOPLE_VIEW, drop_empty=BARE),
         table(changes.head(MOST_ROWS).infer_objects(), LESION_VIEW, drop_empty=BARE),
         len(changes),

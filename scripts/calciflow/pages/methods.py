@@ -1,13 +1,16 @@
 """The methods paragraph of the report, written from the parameters and versions of this very run."""
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import calciflow
+from calciflow.forms import Form
+from calciflow.pages.methods_statistics import statistics_text
 from calciflow.pages.palette import words
+from calciflow.pages.references import REFERENCES
 from calciflow.pages.tables import number
 
 PACKAGES = (
@@ -29,41 +32,6 @@ PACKAGES = (
     "pillow",
 )
 """Distributions that the stages rest on."""
-
-REFERENCES = {
-    "richardson": "Richardson et al. Frontiers in Nuclear Medicine. 2025. doi:10.3389/fnume.2025.1593825",
-    "snakemake": (
-        "Mölder F, et al. Sustainable data analysis with Snakemake. F1000Research. 2021;10:33. "
-        "doi:10.12688/f1000research.29032.2"
-    ),
-    "suv": (
-        "Vacha et al. Comprehensive manual for SUV computation and digital reference objects. 2026. "
-        "github.com/oncoray/suv_computation"
-    ),
-    "simpleitk": (
-        "Lowekamp BC, et al. The design of SimpleITK. Front Neuroinform. 2013;7:45. doi:10.3389/fninf.2013.00045"
-    ),
-    "agatston": (
-        "Agatston AS, et al. Quantification of coronary artery calcium using ultrafast computed tomography. "
-        "J Am Coll Cardiol. 1990;15:827-832. doi:10.1016/0735-1097(90)90282-T"
-    ),
-    "wilcoxon": (
-        "Wilcoxon F. Individual comparisons by ranking methods. Biometrics Bulletin. 1945;1:80-83. doi:10.2307/3001968"
-    ),
-    "hodges": (
-        "Hodges JL, Lehmann EL. Estimates of location based on rank tests. Ann Math Stat. 1963;34:598-611. "
-        "doi:10.1214/aoms/1177704172"
-    ),
-    "mann": (
-        "Mann HB, Whitney DR. On a test of whether one of two random variables is stochastically larger than the "
-        "other. Ann Math Stat. 1947;18:50-60. doi:10.1214/aoms/1177730491"
-    ),
-    "holm": "Holm S. A simple sequentially rejective multiple test procedure. Scand J Stat. 1979;6:65-70.",
-    "bids": (
-        "Gorgolewski KJ, et al. The brain imaging data structure, a format for organizing and describing outputs of "
-        "neuroimaging experiments. Sci Data. 2016;3:160044. doi:10.1038/sdata.2016.44"
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -139,7 +107,12 @@ PHRASES: dict[str, dict[str, str]] = {
 _UNITS = ("mm", "ml", "mg", "hu", "deg", "minutes", "hours", "mbq", "kg", "m")
 
 
+_NAMES = {"percist": "PERCIST", "ibsi": "IBSI"}
+
+
 def _value(value: Any) -> str:
+    if str(value) in _NAMES:
+        return _NAMES[str(value)]
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, int | float):
@@ -163,7 +136,7 @@ def settings_text(section: str, settings: Mapping[str, Any]) -> str:
     """Say all settings of a section, in their order; those that are not set (none, or an empty list) are left out."""
     said = []
     for key, value in settings.items():
-        if value is None or (isinstance(value, Sequence) and not value):
+        if value is None or (isinstance(value, Sequence | Mapping) and not value):
             continue
         if key == "suv_absolute" and settings.get("pet_threshold") != "absolute":
             continue
@@ -179,7 +152,13 @@ def _with_settings(sentence: str, section: str, parameters: Mapping[str, Any]) -
     return f"{sentence} ({text})." if text else f"{sentence}."
 
 
-def write_methods(parameters: Mapping[str, Any], analysed: int, people: int) -> Methods:
+def write_methods(
+    parameters: Mapping[str, Any],
+    analysed: int,
+    people: int,
+    analyses: Collection[str] = (),
+    form: Form | None = None,
+) -> Methods:
     """Write the methods of this run.
 
     Parameters
@@ -188,6 +167,10 @@ def write_methods(parameters: Mapping[str, Any], analysed: int, people: int) -> 
         The effective config: one mapping a section.
     analysed, people
         Scans that were analysed, and of how many people.
+    analyses
+        Analyses that the statistics hold (`change` for sessions compared): only these are described.
+    form
+        The scoring form.
     """
     writer = _Writer()
     cite = writer.cite
@@ -253,27 +236,19 @@ def write_methods(parameters: Mapping[str, Any], analysed: int, people: int) -> 
             ),
         ]
     )
-    form = section("scores").get("form", "not stated")
-    level = cohort.get("ci_level")
-    intervals = f" (nominal level {number(100 * float(level))} %, the attained level is given)" if level else ""
-    primary = cohort.get("primary")
-    named = ""
-    if isinstance(primary, Sequence) and len(primary) == 3:
-        parts = ", ".join(words(str(part)) for part in primary)
-        named = f" One comparison was named beforehand ({parts}); all others are exploratory."
-    excluded = cohort.get("exclude_flags") or []
-    flags = f" Deposits flagged {', '.join(str(flag) for flag in excluded)} were set aside." if excluded else ""
-    statistics = (
-        f"Scores per body region follow the scoring form “{form}”, applied alike to CT, PET and PET/CT; regions that "
-        f"were not imaged have no score.{flags} Paired scores were compared by the Wilcoxon signed-rank test "
-        f"{cite('wilcoxon')}, exact (all sign flips of midranks) and asymptotic (tie-corrected normal, no continuity "
-        f"correction), with the Hodges-Lehmann shift {cite('hodges')} and its exact interval{intervals}; groups by the "
-        f"exact Mann-Whitney test {cite('mann')}. Values were summarised per person before any test, since deposits of "
-        "one person are not independent. Beside each p stands the smallest that the number of people allows. "
-        f"Exploratory p values were adjusted by Holm's method {cite('holm')} within each analysis.{named} The study "
-        f"design follows {cite('richardson')}; results are laid out after BIDS {cite('bids')}."
-    )
-    return Methods([images, anatomy, deposits, statistics], [REFERENCES[key] for key in writer.cited])
+    scoring = _scoring(str(section("scores").get("form", "not stated")), form)
+    statistics = f"{statistics_text(cite, cohort, section('change'), analyses)} "
+    statistics += f"The comparisons are those of {cite('richardson')}; results are laid out after BIDS {cite('bids')}."
+    return Methods([images, anatomy, deposits, scoring, statistics], [REFERENCES[key] for key in writer.cited])
+
+
+def _scoring(name: str, form: Form | None) -> str:
+    """What was scored, in the form's own words where it is at hand."""
+    text = f"Scores per body region follow the scoring form “{name}”"
+    if form is not None:
+        text += f" ({form.title}; source: {form.source})"
+    text += ", applied alike to CT, PET and PET/CT; regions that were not imaged have no score."
+    return f"{text} {' '.join(form.description.split())}" if form is not None and form.description else text
 
 
 def shown_parameters(parameters: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:

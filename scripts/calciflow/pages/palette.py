@@ -1,7 +1,8 @@
 """Colours and words that every page, picture and figure shares.
 
 Compartments have the colours of Okabe and Ito ("Color Universal Design", 2008), which stay apart in all common
-forms of colour blindness; the two that matter most, subcutaneous and muscle, are its blue and its vermilion.
+forms of colour blindness (a test simulates them); the two that matter most, subcutaneous and muscle, are its blue and
+its vermilion. The grey is ours: a lighter one passes for the pink in deuteranopia.
 Classes are told by the line (solid, dashed, dotted), never by colour alone.
 """
 
@@ -11,7 +12,7 @@ COMPARTMENT_COLOURS = {
     "fascia": "#009E73",
     "muscle": "#D55E00",
     "periarticular": "#CC79A7",
-    "other": "#999999",
+    "other": "#5E5E5E",
 }
 """As in the figures of the cohort (a test says so)."""
 

@@ -29,6 +29,7 @@ ANALYSES = {
     "lesion_summary": "Deposits: uptake, density and size",
     "lesion_contrast": "Deposits: compartments and classes compared",
     "hu_suv": "Density and uptake",
+    "lesion_model": "Deposits, one by one, allowing for people (mixed models)",
     "covariates": "Covariates",
 }
 """Headings of the analyses, in the order of the report."""
@@ -53,6 +54,7 @@ OUTCOMES = {
     "score_petct": "PET/CT score",
     "score_clinical": "clinical score",
     "suv_max": "SUVmax (g/ml)",
+    "suv_mean": "SUVmean (g/ml)",
     "hu_max": "greatest HU",
     "hu_mean_suv_mean": "mean HU against mean SUV",
     "bland_altman_bias": "mean difference",
@@ -62,7 +64,13 @@ OUTCOMES = {
     "icc_consistency": "intraclass correlation (consistency)",
 }
 
-SIDES = {"petct": "PET/CT", "pet": "PET", "ct": "CT", "clinical": "the clinical examination"} | CLASS_WORDS
+SIDES = {
+    "petct": "PET/CT",
+    "pet": "PET",
+    "ct": "CT",
+    "clinical": "the clinical examination",
+    "hu_mean": "mean HU",
+} | CLASS_WORDS
 
 
 @dataclass(frozen=True)
@@ -129,18 +137,35 @@ def _people(row: Mapping[str, Any]) -> str:
     return f"n = {number(row['n'])}"
 
 
+def _in_percent(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row with its interval in the unit of an estimate that is said in percent."""
+    return {**row, **{end: None if missing(row[end]) else 100 * float(row[end]) for end in ("ci_low", "ci_high")}}
+
+
 def _compared(row: Mapping[str, Any], what: str) -> str:
     """A difference between two sides, as an estimate."""
     a, b, estimate = side_words(row["group_a"]), side_words(row["group_b"]), float(row["estimate"])
     if row["outcome"] == "muscle_involved":
         what, size = "share of people with deposits in muscle", f"{number(abs(100 * estimate))} percentage points"
+        row = _in_percent(row)
     else:
         size = number(abs(estimate))
     extra = "; ".join(part for part in (interval(row), _people(row)) if part)
+    if int(float(row["n"])) == 1:
+        side = f"{size} {'higher' if estimate > 0 else 'lower'} than" if estimate else "as high as"
+        return f"In the one person who has both, {what} by {a} is {side} by {b} ({extra})."
     if estimate == 0:
         return f"No typical difference in {what} between {a} and {b} ({extra})."
     way = "higher" if estimate > 0 else "lower"
     return f"In {what}, {a} is typically {size} {way} than {b} ({extra})."
+
+
+def _ratio(row: Mapping[str, Any], what: str, extra: str) -> str:
+    """A mixed model's estimate, which is a ratio: 1 is no difference."""
+    value, a, b = number(row["estimate"]), side_words(row["group_a"]), side_words(row["group_b"])
+    if b:
+        return f"{what[0].upper()}{what[1:]} of {a} deposits is {value} times that of {b} ones ({extra})."
+    return f"Where the {a} doubles, {what} is {value} times as high at the same volume ({extra})."
 
 
 def _sentence(row: Mapping[str, Any]) -> str:
@@ -151,6 +176,7 @@ def _sentence(row: Mapping[str, Any]) -> str:
     if analysis == "increment":
         if row["outcome"] == "share_of_lesions":
             share = number(100 * float(row["estimate"]))
+            extra = "; ".join(part for part in (interval(_in_percent(row)), _people(row)) if part)
             return f"In the median person, {share} % of the deposits are on PET only ({extra})."
         return f"In the median person, PET/CT adds {value} to the {outcome} of CT alone ({extra})."
     if analysis in ("detection", "detection_by_region"):
@@ -160,9 +186,14 @@ def _sentence(row: Mapping[str, Any]) -> str:
             return f"{a[0].upper()}{a[1:]} finds {more} affected regions a person than {b}, on average ({extra})."
         return f"In the region {outcome}, {a} has {more} findings a person than {b}, on average ({extra})."
     if analysis in ("agreement", "reader_agreement"):
+        if not b:
+            return f"{a[0].upper()}{a[1:]} together: {outcome} {value} ({extra})."
         return f"{a[0].upper()}{a[1:]} and {b}: {outcome} {value} ({extra})."
     if analysis == "lesion_summary":
-        return f"{outcome[0].upper()}{outcome[1:]}, {a}: typical median a person {value} ({extra})."
+        kind = "median of the one person" if int(float(row["n"])) == 1 else "typical median a person"
+        return f"{outcome[0].upper()}{outcome[1:]}, {a}: {kind} {value} ({extra})."
+    if analysis == "lesion_model":
+        return _ratio(row, outcome, extra)
     if analysis == "hu_suv":
         return f"Rank correlation of {outcome}, {a}: {value} ({extra})."
     if analysis == "covariates" and not b:
@@ -177,7 +208,9 @@ def read_row(row: Mapping[str, Any]) -> Reading:
     a, b = side_words(row["group_a"]), side_words(row["group_b"])
     outcome = outcome_words(row["outcome"])
     title = f"{outcome[0].upper()}{outcome[1:]}"
-    if a:
+    if row["analysis"] == "lesion_model" and not b:
+        title += f" by {a}"
+    elif a:
         title += f": {a} and {b}" if b else f": {a}"
     count = 0 if missing(row.get("n")) else int(float(row["n"]))
     if missing(row.get("estimate")) or count == 0:

@@ -197,13 +197,18 @@ def number(value: Any, digits: int = 3) -> str:
 
 
 def p_value(value: Any) -> str:
-    """Write a p value the way journals want it: three decimals, four below 0.1, ``< 0.0001`` below that."""
+    """Write a p value: three decimals, four below 0.01, ``< 0.0001`` below that.
+
+    From 0.01 to 0.1 four significant digits: there they tell the 0.03125 that six pairs can give from 0.0312.
+    """
     if missing(value):
         return MISSING
     p = float(value)
     if p < 0.0001:
         return "< 0.0001"
-    return f"{p:.4f}" if p < 0.1 else f"{p:.3f}"
+    if p < 0.01:
+        return f"{p:.4f}"
+    return f"{p:.4g}" if p < 0.1 else f"{p:.3f}"
 
 
 def p_text(value: Any) -> str:
