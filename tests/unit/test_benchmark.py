@@ -11,6 +11,7 @@ from calciflow.benchmark.compare import (
     false_positives,
     label_points,
     match,
+    set_aside,
     size_band,
     tissue_dice,
     truth_as_lesions,
@@ -92,6 +93,12 @@ def test_deposits(truth, lesions):
     assert got["found_ct_volume_ml"].notna().tolist() == [True, False, False, False, False]
 
 
+def test_what_is_set_aside_is_no_false_positive_and_is_counted():
+    table = pd.DataFrame({"lesion_id": [1, 2, 3], "flags": [None, "bone spill;possible myositis", "metal nearby"]})
+    counted, aside = set_aside(table)
+    assert (list(counted["lesion_id"]), list(aside["lesion_id"])) == ([1, 3], [2])
+
+
 def test_false_positives_carry_the_true_tissue(lesions):
     got = false_positives(lesions, match(DEPOSITS, LESIONS), LESIONS, {15: "bone"})
     assert got["lesion_id"].tolist() == [15]
@@ -103,7 +110,7 @@ def test_table(truth, lesions):
     deposits = compare_deposits(truth, lesions, matches).assign(participant_id="sub-1")
     false = false_positives(lesions, matches, LESIONS, {15: "bone"}, {15: "rib"}).assign(participant_id="sub-1")
     scans = pd.DataFrame(
-        [{"participant_id": person, "false_positives": n} for person, n in (("sub-1", 1), ("sub-2", 0))]
+        [{"participant_id": person, "false_positives": n, "set_aside": 1} for person, n in (("sub-1", 1), ("sub-2", 0))]
     )
     for word in ("body", "bone", "muscle", "subcutaneous_fat"):
         scans[f"dice_{word}"] = 0.9

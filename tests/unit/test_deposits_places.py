@@ -128,6 +128,8 @@ def test_noise_in_fat_passes_for_no_strands():
     tissues = np.full(values.shape, TISSUES["subcutaneous_fat"], np.uint8)
     # Limited voxel by voxel, half of such noise would read 0.16 on average.
     assert lean_in_fat(values, tissues, (4, 4, 4)).mean() < 0.03
+
+
 def test_percentiles_of_blocks_by_hand():
     """Blocks of 24 mm at 3 mm are 8 voxels wide: two of them, 1 and 3, and the smooth way from one to the other."""
     values = np.full((8, 8, 16), 1.0, np.float32)

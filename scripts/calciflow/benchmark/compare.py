@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from calciflow.labels import COMPARTMENTS, TISSUES, region_label
+from calciflow.summary import SET_ASIDE
 
 Points = NDArray[np.float64]
 
@@ -142,6 +143,13 @@ def false_positives(
         if int(row["lesion_id"]) in points and not matches.deposits_of(int(row["lesion_id"]))
     ]
     return pd.DataFrame(rows, columns=[*lesions.columns, "true_tissue", "cause"])
+
+
+def set_aside(lesions: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Lesions that count in burden and scores, and those that are listed but set aside by a flag (``SET_ASIDE``)."""
+    words = lesions["flags"].fillna("").astype(str).str.split(";")
+    aside = words.map(lambda flags: any(flag in SET_ASIDE for flag in flags)).astype(bool)
+    return lesions[~aside], lesions[aside]
 
 
 def dice(truth: NDArray[np.bool_], found: NDArray[np.bool_]) -> float:

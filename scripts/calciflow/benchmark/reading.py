@@ -15,6 +15,7 @@ from calciflow.benchmark.compare import (
     false_positives,
     label_points,
     match,
+    set_aside,
     tissue_dice,
     truth_as_lesions,
 )
@@ -142,10 +143,11 @@ def compare_scan(study: Path, person: str, session: str, form: Form) -> Compared
     structures, traps = (_named_map(true / name) for name in ("structures", "traps"))
     causes = {key: cause_of(points[key], word, true_map, structures, traps) for key, word in at.items()}
     deposits = compare_deposits(truth, lesions, matches)
-    false = false_positives(lesions, matches, points, at, causes)
+    counted, aside = set_aside(lesions)
+    false = false_positives(counted, matches, points, at, causes)
 
     scan: dict[str, Any] = {"participant_id": person, "n_deposits": len(truth), "n_lesions": len(lesions)}
-    scan["false_positives"] = len(false)
+    scan["false_positives"], scan["set_aside"] = len(false), len(aside)
     scan["traps"] = ",".join(read_json(true / "scan.json").get("traps", []))
     regions = read_volume(true / "regions.nii.gz").array
     if read_json(true / "scan.json").get("kind") != "implants":  # a real body's tissues are not known

@@ -201,6 +201,7 @@ def summary(deposits: pd.DataFrame, false: pd.DataFrame, scans: pd.DataFrame) ->
     people = scans["participant_id"]
     rows = _sensitivity(deposits)
     rows.append(summary_row("false positives a scan", "all", scans["false_positives"], people))
+    rows.append(summary_row("set aside a scan", "possible myositis", scans["set_aside"], people))
     for column, title in (
         ("cause", "cause"),
         ("concordance", "class"),

@@ -1,4 +1,4 @@
-"""Diffuse uptake of muscle, as of active myositis: one finding for a muscle group, not a lesion for each patch of it."""
+"""Diffuse uptake of muscle, as of active myositis: one finding for a muscle group, not a lesion for each patch."""
 
 from dataclasses import dataclass
 

@@ -51,9 +51,7 @@ def on_skin(
     ]
 
 
-def sticking_out(
-    deposit: Deposit, tissues: NDArray[np.uint8], regions: NDArray[np.uint8], spacing: Spacing
-) -> float:
+def sticking_out(deposit: Deposit, tissues: NDArray[np.uint8], regions: NDArray[np.uint8], spacing: Spacing) -> float:
     """Share of a deposit's voxels that stick out of the body, 0 to 1; 0 where the body is narrow itself.
 
     Notes

@@ -150,7 +150,9 @@ def shares_on_pet(
     return result
 
 
-def lean_in_fat(hu: NDArray[np.int16], tissues: NDArray[np.uint8], factors: tuple[int, int, int]) -> NDArray[np.float32]:
+def lean_in_fat(
+    hu: NDArray[np.int16], tissues: NDArray[np.uint8], factors: tuple[int, int, int]
+) -> NDArray[np.float32]:
     """Share of each block that the map calls subcutaneous fat and that CT shows as vessels, fascia and other strands.
 
     Fat and lean tissue mix in a CT value as they mix in the voxel: linearly from ``FAT_HU`` to ``LEAN_HU``. Means over
