@@ -108,13 +108,15 @@ def find_skeleton(hu: NDArray[np.float32], body: Mask, skin_depth: NDArray[np.fl
     taken[0] = False
     contrast, vessel = _contrast(hu, labels, volume, boxes, grid)
     taken &= ~contrast
-    told = (volume > 0) & ~contrast
+    # Spongy bone may be as even as contrast agent: what has no vessel's shape is left to its place in the body.
+    told = (volume > 0) & ~vessel
     shapes = {}
     for label in np.flatnonzero(told & ~taken).tolist():
         box = _box(boxes[label], hu.shape, margin)
         shapes[label] = describe(hu[box], labels[box] == label, skin_depth[box], grid)
         cut = any(part.start == 0 or part.stop == end for part, end in zip(boxes[label], hu.shape, strict=True))
-        taken[label] = volume[label] >= SMALLEST_ML and build_odds(shapes[label], cut) >= ANCHOR_ODDS
+        anchor = volume[label] >= SMALLEST_ML and build_odds(shapes[label], cut) >= ANCHOR_ODDS
+        taken[label] = anchor and not contrast[label]
     group, tied = groups(labels, count, taken)
     axes = axes_of(labels, count, grid)
     flesh = body & (hu > -500.0)
@@ -130,7 +132,7 @@ def find_skeleton(hu: NDArray[np.float32], body: Mask, skin_depth: NDArray[np.fl
         z, y, x = (axes.centre[label] / np.array(grid.spacing)).tolist()
         candidates.append(Candidate(label, shapes[label], around, bool(tied[label]), line, 0.0, 0.0, (z, y, x)))
     for candidate in candidates:
-        taken[candidate.label] = probability(candidate) >= LIKELY
+        taken[candidate.label] = probability(candidate) >= LIKELY and not contrast[candidate.label]
     contact, saddle = saddles(hu, labels, count, taken)
     candidates = [replace(c, contact=float(contact[c.label]), saddle=float(saddle[c.label])) for c in candidates]
     filled, skull = fill_marrow(taken[labels], _without(hu, labels, taken), grid)
