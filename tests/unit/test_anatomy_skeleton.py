@@ -152,7 +152,7 @@ def test_a_soft_deposit_is_no_vessel():
 def test_what_is_as_even_as_contrast_agent_but_no_vessel_is_judged_by_its_place():
     """Even pieces of sacrum and scapula were left out as contrast agent, whatever lay around them: seven lesions."""
     hu = limb()
-    mass = ball(hu, (60, 90, 135), 16.0, 220)
+    mass = ball(hu, (60, 90, 135), 12.0, 300)
     result = found(ndimage.gaussian_filter(hu, (0.4, 0.8, 0.8)))
     label = int(np.bincount(result.labels[mass]).argmax())
     assert label in [candidate.label for candidate in result.candidates]
