@@ -40,3 +40,20 @@ def test_types_that_need_a_height_refuse_without_one():
         with pytest.raises(Refusal, match=r"0010,1020") as caught:
             normaliser(suv_type, 70, None, "M")
         assert caught.value.code == "body_size"
+
+
+def test_ideal_weight_of_a_woman_of_165_cm():
+    assert ideal_weight(60, 1.65, "F") == pytest.approx(45.5 + 0.91 * 13)
+
+
+def test_each_of_jamess_formulas_goes_by_its_name():
+    # 1.10 x 70 less 120 or 128 times (70 / 175)^2 = 0.16, in grams.
+    assert normaliser("LBM", 70, 1.75, "M") == pytest.approx(57_800)
+    assert normaliser("LBMJAMES128", 70, 1.75, "M") == pytest.approx(56_520)
+
+
+def test_the_smallest_positive_mass_stands_and_a_negative_one_is_refused():
+    # James' parabola at 1.5 m: 0.822 kg at 205.5 kg, below 0 from 206.25 kg on.
+    assert normaliser("LBM", 205.5, 1.5, "M") == pytest.approx(822, abs=0.5)
+    with pytest.raises(Refusal, match="no positive mass"):
+        normaliser("LBM", 206.5, 1.5, "M")
