@@ -71,7 +71,7 @@ def test_calcium_in_inflamed_muscle_does_not_own_the_muscles_uptake():
     scene = scene_of(patchy())
     foci, _ = find_foci(scene, PetRules())
     parts = match([np.array([[25.0, 25.0, 25.0]])], foci, scene.suv.spacing, 3.0, FWHM)
-    assert [part.deposit for part in parts] == [None]
+    assert [(part.deposit, part.diffuse) for part in parts] == [(None, True)]
 
 
 @pytest.mark.parametrize(

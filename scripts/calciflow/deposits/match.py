@@ -28,11 +28,14 @@ class Part:
         Number of the focus they come from.
     voxels
         (n, 3) indices (z, y, x) on the scene's grid.
+    diffuse
+        Whether they are a diffusely hot muscle group: the ground that deposits lie on, not a source beside them.
     """
 
     deposit: int | None
     focus: int
     voxels: NDArray[np.int64]
+    diffuse: bool = False
 
 
 def reach_mm(tolerance_mm: float, fwhm_mm: float) -> float:
@@ -72,7 +75,7 @@ def match(
     parts: list[Part] = []
     for number, focus in enumerate(foci):
         if focus.diffuse:
-            parts.append(Part(None, number, focus.voxels))
+            parts.append(Part(None, number, focus.voxels, diffuse=True))
             continue
         places = focus.voxels * step
         near = _distances(trees, places, reach)

@@ -90,8 +90,7 @@ def weigh_deposits(
         found by the fit alone gets the voxels of its footprint.
     """
     kept = [part for part in parts if part.deposit is None]
-    # Diffuse uptake is not a source beside a deposit but the ground that it lies on.
-    free = [part.voxels for part in kept if not foci[part.focus].diffuse]
+    free = [part.voxels for part in kept if not part.diffuse]
     trees = [cKDTree(p * np.array(scene.suv.spacing)) for p in points]
     evidence = []
     for index, (deposit, own) in enumerate(zip(deposits, points, strict=True)):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from calciflow.deposits.ct import MARGIN_MM, CtRules, Deposit, _measure, _rim_steps
+from calciflow.deposits.diffuse import DIFFUSE_ML
 from calciflow.deposits.match import Part
 from calciflow.deposits.reference import ct_blur, slice_noise
 from calciflow.deposits.rows import Facts, lesion_rows
@@ -163,9 +164,10 @@ class Measurer:
         deposits = self._deposits(order)
         places = {outline.number: index for index, outline in enumerate(order)}
         free = [
-            Part(None, -1, voxels)
+            # Where uptake without calcium fills so much, it is the ground that its neighbours lie on.
+            Part(None, -1, voxels, diffuse=float(outline.pet.sum()) * self.images.ct.voxel_ml >= DIFFUSE_ML)
             for outline in outlines.values()
-            if outline.ct is None and (voxels := self._on_pet(outline)) is not None
+            if outline.ct is None and outline.pet is not None and (voxels := self._on_pet(outline)) is not None
         ]
         evidence = [PetEvidence() for _ in deposits]
         fitted: list[Part] = []
