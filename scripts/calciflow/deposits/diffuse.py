@@ -13,7 +13,7 @@ DIFFUSE_ML = 20.0
 """Muscle that takes up too much is diffuse rather than focal from that volume on; ours."""
 
 BLOOD_RATIO = 1.6
-"""Blood vessels among muscles reach the blood pool's uptake and noise over it; inflamed muscle takes up more."""
+"""A vessel shows up to about the blood pool's uptake, and noise on top; inflamed muscle takes up more."""
 
 FRINGE = 0.5
 """Muscle hangs together where its uptake rises by that share of what a focus needs: patches lie in one muscle."""

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calciflow.deposits.ct import Deposit
+from calciflow.deposits.diffuse import BLOOD_RATIO
 from calciflow.deposits.metal import METAL_HU, Metal, beside_metal, is_streak
 from calciflow.deposits.pet import Focus
 from calciflow.deposits.scene import PetScene
@@ -14,9 +15,6 @@ from calciflow.images import Volume
 from calciflow.labels import TISSUES, region_of
 from calciflow.mapping import Mapping as PetMapping
 from calciflow.measure.boxes import Spacing, distance_to
-
-BLOOD_RATIO = 1.6
-"""A vessel shows up to about the blood pool's uptake, and noise on top."""
 
 ANY_VESSEL = 1.2
 WHOLLY_MUSCLE = 0.9

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from calciflow.anatomy.midline import mirrored
+from calciflow.deposits.diffuse import DIFFUSE_ML
 from calciflow.images import Volume
 from calciflow.placement.compartment import Surroundings
 
@@ -22,9 +23,6 @@ BREACH_MM = 0.5
 PRESSURE_REGIONS = ("elbow", "pelvis", "knee", "foot")
 PRESSURE_MM = 15.0
 """Bone that near under a superficial deposit presses it against what the body rests on; ours."""
-
-DIFFUSE_ML = 20.0
-"""Uptake in muscle that large is diffuse rather than focal; ours."""
 
 DIFFUSE_RATIO = 6.0
 """Diffuse uptake of myositis is modest: above that ratio to the background it is more likely a mass."""
