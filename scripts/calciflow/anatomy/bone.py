@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from calciflow.anatomy.grid import Grid, Mask, closed, dilate, distance, opened
+from calciflow.anatomy.grid import Grid, Mask, closed, dilate, distance, opened, widened
 
 DENSE_HU = 150.0
 """Candidates for bone: above contrasted vessels of a venous phase, below most cancellous bone's shell."""
@@ -115,12 +115,9 @@ def _pools(hu: NDArray[np.float32], mean: NDArray[np.float32], body: Mask, grid:
     labels = cc3d.connected_components(bright, connectivity=6)
     stats = cc3d.statistics(labels)
     out = np.zeros_like(bright)
-    margin = [int(np.ceil(POOL_EDGE_MM / step)) + 1 for step in grid.spacing]
+    z, y, x = (int(np.ceil(POOL_EDGE_MM / step)) + 1 for step in grid.spacing)
     for label in (1 + np.flatnonzero(stats["voxel_counts"][1:] * grid.block_ml >= POOL_ML)).tolist():
-        box = tuple(
-            slice(max(0, part.start - m), part.stop + m)
-            for part, m in zip(stats["bounding_boxes"][label], margin, strict=True)
-        )
+        box = widened(stats["bounding_boxes"][label], hu.shape, (z, y, x))
         pool = labels[box] == label
         level = float(hu[box][pool].mean())
         edge = (hu[box] > DENSE_HU) & (hu[box] < POOL_RISE * level)

@@ -212,6 +212,15 @@ def apart(mask: Mask) -> Mask:
     return out
 
 
+def widened(box: tuple[slice, ...], shape: tuple[int, ...], margin: tuple[int, int, int]) -> tuple[slice, slice, slice]:
+    """A box with a margin of so many voxels along each axis, within ``shape``."""
+    z, y, x = (
+        slice(max(0, part.start - more), min(size, part.stop + more))
+        for part, size, more in zip(box, shape, margin, strict=True)
+    )
+    return z, y, x
+
+
 def bounding_box(mask: Mask, margin: int = 0) -> tuple[slice, slice, slice]:
     """Smallest box around a mask, wider by ``margin`` voxels; of an empty mask, the whole array."""
     if not mask.any():

@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from calciflow.anatomy.bone import calm, dense_bone, fill_marrow
 from calciflow.anatomy.evidence import REACH_MM, SOFT_HU, axes_of, groups, in_line, look_around, saddles
-from calciflow.anatomy.grid import Grid, Mask
+from calciflow.anatomy.grid import Grid, Mask, widened
 from calciflow.anatomy.judge import ANCHOR_ODDS, Candidate, Place, build_odds, probability
 from calciflow.anatomy.objects import Labels, describe, is_contrast, is_tube, split
 
@@ -71,14 +71,6 @@ class Finding:
         return np.asarray(~self.taken[self.labels] & (self.labels > 0))
 
 
-def _box(box: tuple[slice, ...], shape: tuple[int, ...], margin: tuple[int, int, int]) -> Box:
-    parts = [
-        slice(max(0, part.start - m), min(size, part.stop + m))
-        for part, size, m in zip(box, shape, margin, strict=True)
-    ]
-    return parts[0], parts[1], parts[2]
-
-
 def _margin(grid: Grid) -> tuple[int, int, int]:
     z, y, x = (max(2, int(np.ceil((REACH_MM + 1.0) / step))) for step in grid.spacing)
     return z, y, x
@@ -112,7 +104,7 @@ def find_skeleton(hu: NDArray[np.float32], body: Mask, skin_depth: NDArray[np.fl
     told = (volume > 0) & ~vessel
     shapes = {}
     for label in np.flatnonzero(told & ~taken).tolist():
-        box = _box(boxes[label], hu.shape, margin)
+        box = widened(boxes[label], hu.shape, margin)
         shapes[label] = describe(hu[box], labels[box] == label, skin_depth[box], grid)
         cut = any(part.start == 0 or part.stop == end for part, end in zip(boxes[label], hu.shape, strict=True))
         anchor = volume[label] >= SMALLEST_ML and build_odds(shapes[label], cut) >= ANCHOR_ODDS
@@ -122,7 +114,7 @@ def find_skeleton(hu: NDArray[np.float32], body: Mask, skin_depth: NDArray[np.fl
     flesh = body & (hu > -500.0)
     candidates = []
     for label in np.flatnonzero(told & ~taken).tolist():
-        box = _box(boxes[label], hu.shape, margin)
+        box = widened(boxes[label], hu.shape, margin)
         near = labels[box]
         # Pieces of one deposit don't enclose each other.
         other = (near > 0) & (near != label) if tied[label] else (near > 0) & (group[near] != group[label])
@@ -188,8 +180,8 @@ def settle(
     bone = finding.bone.copy()
     boxes = cc3d.statistics(finding.labels.view(np.uint32))["bounding_boxes"]
     for label in changed.tolist():
-        inner = _box(boxes[label], bone.shape, (1, 2, 2))
-        outer = _box(inner, bone.shape, _margin(grid))
+        inner = widened(boxes[label], bone.shape, (1, 2, 2))
+        outer = widened(inner, bone.shape, _margin(grid))
         part = Grid(grid.factors, bone[outer].shape, bone[outer].shape, grid.spacing)
         labels = finding.labels[outer]
         filled, _ = fill_marrow(taken[labels], _without(finding.hu[outer], labels, taken), part)

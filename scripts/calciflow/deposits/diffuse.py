@@ -1,13 +1,11 @@
 """Diffuse uptake of muscle, as of active myositis: one finding for a muscle group, not a lesion for each patch."""
 
-from dataclasses import dataclass
-
 import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
 from calciflow.deposits.scene import PetScene
-from calciflow.measure.boxes import box_of, distance_to, grow
+from calciflow.measure.boxes import box_of, distance_to, grow, offset
 
 DIFFUSE_ML = 20.0
 """Muscle that takes up too much is diffuse rather than focal from that volume on; ours."""
@@ -34,20 +32,7 @@ MOSTLY = 0.6
 """Share of muscle in a zone, at least."""
 
 
-@dataclass(frozen=True)
-class Zone:
-    """A muscle group with diffuse uptake.
-
-    Attributes
-    ----------
-    voxels
-        (n, 3) indices (z, y, x) on the scene's grid of what takes up too much, without foci that stand out.
-    """
-
-    voxels: NDArray[np.int64]
-
-
-def diffuse_zones(scene: PetScene, needed: NDArray[np.float32]) -> list[Zone]:
+def diffuse_zones(scene: PetScene, needed: NDArray[np.float32]) -> list[NDArray[np.int64]]:
     """Find muscle groups of at least ``DIFFUSE_ML`` that take up too much.
 
     Parameters
@@ -57,8 +42,9 @@ def diffuse_zones(scene: PetScene, needed: NDArray[np.float32]) -> list[Zone]:
 
     Returns
     -------
-    list of Zone
-        From the largest down. A zone leaves out foci that stand out of it, with a width of the PET's blur around them.
+    list of (n, 3) arrays
+        Indices (z, y, x) on the scene's grid of what takes up too much, from the largest zone down. A zone leaves out
+        foci that stand out of it, with a width of the PET's blur around them.
 
     Notes
     -----
@@ -83,8 +69,8 @@ def diffuse_zones(scene: PetScene, needed: NDArray[np.float32]) -> list[Zone]:
             continue
         zone = own & ~_foci_in(own, scene, box)
         if zone.sum() * scene.suv.voxel_ml >= DIFFUSE_ML:
-            zones.append(Zone(np.argwhere(zone) + np.array([part.start for part in box])))
-    return sorted(zones, key=lambda zone: -len(zone.voxels))
+            zones.append(np.argwhere(zone) + offset(box))
+    return sorted(zones, key=lambda zone: -len(zone))
 
 
 def _foci_in(own: NDArray[np.bool_], scene: PetScene, box: tuple[slice, slice, slice]) -> NDArray[np.bool_]:

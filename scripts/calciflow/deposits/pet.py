@@ -114,11 +114,11 @@ def find_foci(scene: PetScene, rules: PetRules) -> tuple[list[Focus], Counter[st
     over = filtered > needed
     zones = diffuse_zones(scene, needed)
     for zone in zones:
-        over[tuple(zone.voxels.T)] = False
+        over[tuple(zone.T)] = False
     labels = cc3d.connected_components(over, connectivity=18)
     count = int(labels.max())
     boxes = cc3d.statistics(labels)["bounding_boxes"] if count else []
-    foci = [_whole(zone.voxels, excess, significance, scene) for zone in zones]
+    foci = [_whole(zone, excess, significance, scene) for zone in zones]
     voxel_ml = scene.suv.voxel_ml
     # Found in the filtered image, a point source is as wide as both blurs together.
     least_ml = POINT_SHARE * np.pi / 6.0 * (scene.fwhm_mm**2 * (1.0 + FILTER**2)) ** 1.5 / 1000.0
