@@ -7,7 +7,7 @@ from pathlib import Path
 from calciflow.files import read_json
 from calciflow.resources import CPU_S, Need, index_memory_mb, memory_mb, voxels
 from calciflow.sheets import Scan
-from calciflow.study import SCAN_FILES
+from calciflow.study import scan_files
 
 LEVELS: tuple[tuple[str, ...], ...] = (
     ("convert-ct", "convert-pet"),
@@ -28,20 +28,26 @@ DISK_MB = Need(3.0, 1.3, 3.4)
 """Kept for a scan: the CT once, the PET twice (Bq/ml and SUV), compressed; maps and pages are small beside them.
 Measured on the eight development phantoms (whose CT has a scanner's noise) at 1.1 and 3.0 MB a million voxels."""
 
+WITHOUT_IMAGES_MB = Need(1.8, 0.07, 0.01)
+"""Kept with ``keep_images`` off: maps, tables and pages. Measured on whole-body phantoms (2.5 to 5.0 MB at 45 to 53
+million CT voxels) and deposits in real scans (1.2 to 1.9 MB at 2 to 4 million)."""
 
-def forecast(study: Path, scans: Sequence[Scan]) -> dict[str, float | int]:
+
+def forecast(study: Path, scans: Sequence[Scan], keep_images: bool = True) -> dict[str, float | int]:
     """Add up what is still to be done, and what the whole study keeps.
 
     Returns
     -------
     dict
         ``scans`` (enrolled), ``unindexed``, ``refused``, ``finished``, ``todo``; ``jobs`` and ``jobs_split`` (a job a
-        stage); ``cpu_hours``; ``peak_memory_mb`` of the largest job; ``disk_gb``.
+        stage); ``cpu_hours``; ``peak_memory_mb`` of the largest job; ``disk_gb`` and ``disk_gb_without_images``; and
+        ``keep_images``, as given.
     """
     total: dict[str, float | int] = dict.fromkeys(
         ("scans", "unindexed", "refused", "finished", "todo", "jobs", "jobs_split", "peak_memory_mb"), 0
     )
-    cpu_s, disk = 0.0, 0.0
+    cpu_s, disk, disk_without = 0.0, 0.0, 0.0
+    names = scan_files(keep_images)
     for scan in scans:
         if scan.exclude:
             continue
@@ -56,7 +62,8 @@ def forecast(study: Path, scans: Sequence[Scan]) -> dict[str, float | int]:
             continue
         size = voxels(screening)
         disk += DISK_MB.of(size)
-        if all((base / f"{scan.prefix}_{name}").exists() for name in SCAN_FILES):
+        disk_without += WITHOUT_IMAGES_MB.of(size)
+        if all((base / f"{scan.prefix}_{name}").exists() for name in names):
             total["finished"] += 1
             continue
         total["todo"] += 1
@@ -72,12 +79,15 @@ def forecast(study: Path, scans: Sequence[Scan]) -> dict[str, float | int]:
     total["jobs"] = index_jobs + total["todo"] + STUDY_JOBS * busy
     total["jobs_split"] = index_jobs + stages * total["todo"] + STUDY_JOBS * busy
     total["cpu_hours"] = (cpu_s + JOB_CPU_S * total["jobs"]) / 3600
-    total["disk_gb"] = disk / 1000
+    total |= {"disk_gb": disk / 1000, "disk_gb_without_images": disk_without / 1000, "keep_images": keep_images}
     return total
 
 
 def in_words(total: dict[str, float | int]) -> str:
     """The forecast for a terminal."""
+    kept, other = total["disk_gb"], total["disk_gb_without_images"]
+    if not total["keep_images"]:
+        kept, other = other, kept
     lines = [
         f"{total['scans']} scans: {total['finished']} finished, {total['todo']} to do, {total['refused']} refused, "
         f"{total['unindexed']} not indexed yet",
@@ -91,6 +101,7 @@ def in_words(total: dict[str, float | int]) -> str:
         f"cluster jobs   {total['jobs']} (with --split {total['jobs_split']})",
         f"core-hours     {total['cpu_hours']:.1f} used; up to 2 cores a job are asked for",
         f"peak memory    {total['peak_memory_mb'] / 1000:.1f} GB in the largest job, at its first try",
-        f"disk           {total['disk_gb']:.1f} GB kept in results/ by all indexed scans together",
+        f"disk           {kept:.1f} GB kept in results/ by all indexed scans together "
+        f"({other:.1f} GB with keep_images: {'false' if total['keep_images'] else 'true'})",
     ]
     return "\n".join(lines)
