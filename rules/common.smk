@@ -17,7 +17,13 @@ from calciflow.forms import load_form
 from calciflow.forms_path import find_form
 from calciflow.maps.masks import files_of
 from calciflow.maps.paths import check_patterns, find_map
-from calciflow.resources import memory_mb, runtime_min, voxels
+from calciflow.resources import (
+    index_memory_mb,
+    index_runtime_min,
+    memory_mb,
+    runtime_min,
+    voxels,
+)
 from calciflow.sheets import read_clinical_scores, read_participants, read_scans
 from calciflow.sweeps import STAGES, sweep_runs
 from calciflow.study import (

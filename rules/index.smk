@@ -8,9 +8,9 @@ rule index:
     conda:
         "../envs/calciflow.yaml"
     resources:
-        # Nothing is known of the scan yet. DICOM takes 0.4 GB; NIfTI of 512 x 512 x 800 takes 2.2 GB, the second try's.
-        mem_mb=lambda wildcards, attempt: 1500 * attempt,
-        runtime=lambda wildcards, attempt: 15 * attempt,
+        # Nothing is known of the scan yet: a large one is taken for granted.
+        mem_mb=lambda wildcards, attempt: index_memory_mb(attempt),
+        runtime=lambda wildcards, attempt: index_runtime_min(attempt),
         # Scans that share a cluster job are read one after the other: profiles/slurm gives one turn a job.
         turn=1,
     params:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from calciflow.files import read_json
-from calciflow.resources import CPU_S, Need, memory_mb, voxels
+from calciflow.resources import CPU_S, Need, index_memory_mb, memory_mb, voxels
 from calciflow.sheets import Scan
 from calciflow.study import SCAN_FILES
 
@@ -64,6 +64,8 @@ def forecast(study: Path, scans: Sequence[Scan]) -> dict[str, float | int]:
         peak = max(sum(memory_mb(stage, size) for stage in level) for level in LEVELS)
         total["peak_memory_mb"] = max(total["peak_memory_mb"], peak)
     unindexed = int(total["unindexed"])
+    if unindexed:
+        total["peak_memory_mb"] = max(total["peak_memory_mb"], index_memory_mb())
     index_jobs = math.ceil(unindexed / SCANS_PER_INDEX_JOB)
     stages = sum(len(level) for level in LEVELS)
     busy = bool(total["todo"] or unindexed)

@@ -23,8 +23,11 @@ MARGIN = 1.25
 SLOWER = 4.0
 """On time: a node may be that much slower than the machine of the fit, or busy."""
 START_MIN = 5
+INDEX_MIN = 15
+"""Time for ``index``: it alone reads thousands of small files from an archive, which takes waiting more than work."""
 UNKNOWN = {"ct": 512 * 512 * 1000, "pet": 256 * 256 * 1000}
-"""Voxels of a scan that is not indexed yet: a large one."""
+"""Voxels of a scan that is not indexed yet: a large one (a whole adult in slices of 2 mm, and PET no coarser), so that
+no more than one scan in twenty of a hospital's archive exceeds it."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,16 @@ def runtime_min(stage: str, size: dict[str, int], attempt: int = 1) -> int:
     return math.ceil(START_MIN + SLOWER * CPU_S[stage].of(size) / 60) * attempt
 
 
+def index_memory_mb(attempt: int = 1) -> int:
+    """Memory to ask for ``index``, which runs before anything is known of the scan: that of a large one."""
+    return memory_mb("index", UNKNOWN, attempt)
+
+
+def index_runtime_min(attempt: int = 1) -> int:
+    """Time to ask for ``index``, minutes."""
+    return max(INDEX_MIN, runtime_min("index", UNKNOWN)) * attempt
+
+
 def table() -> str:
     """Give the markdown table of the lines, and of what is asked for a usual scan."""
     usual = {"ct": 512 * 512 * 400, "pet": 200 * 200 * 500}
@@ -106,6 +119,10 @@ def table() -> str:
     for stage, need in MEMORY_MB.items():
         terms = [" + ".join(_terms(one)) for one in (need, CPU_S[stage])]
         asked = f"{memory_mb(stage, usual)} MB, {runtime_min(stage, usual)} min"
+        if stage == "index":
+            asked = f"{index_memory_mb()} MB, {index_runtime_min()} min, whatever the size"
+        if stage == "review":
+            asked = "what `lesions` asks for: a reader's edits take the same images"
         lines.append(f"| `{stage}` | {terms[0]} | {terms[1]} | {asked} |")
     lines += ["", "ct, pet: million voxels. Asked for: 1.25 times the memory and 250 MB; 4 times the time and 5 min."]
     return "\n".join(lines) + "\n"
