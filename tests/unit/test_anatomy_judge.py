@@ -8,7 +8,7 @@ from calciflow.anatomy.evidence import Surroundings
 from calciflow.anatomy.judge import Candidate, Place, probability
 from calciflow.anatomy.objects import Shape
 
-SOLID = Shape(0.3, 0.0, float("nan"), 5.0, 10.0, 800.0, 500.0, 12.0, 0.5)
+SOLID = Shape(0.3, 0.0, float("nan"), 5.0, 10.0, 800.0, 500.0, 12.0, 0.5, 10.0)
 IN_MUSCLE = Surroundings(0.0, 0.2, 55.0, 0.5)
 FREE = Candidate(1, SOLID, IN_MUSCLE, False, 1.0, 0.0, 0.0, (0.0, 0.0, 0.0))
 PIECE = replace(FREE, tied=True, contact=0.17, saddle=0.85)
@@ -49,8 +49,10 @@ def test_a_piece_inside_cancellous_bone_is_bone_wherever_it_lies():
 
 
 def test_the_axis_of_a_digit_speaks_for_bone():
-    pulp = replace(PIECE, saddle=0.6, around=replace(IN_MUSCLE, centrality=0.15))
-    axis = replace(PIECE, saddle=0.6, around=replace(IN_MUSCLE, centrality=0.7))
+    shallow = replace(SOLID, depth_mm=3.0, least_depth_mm=1.5)
+    central = replace(SOLID, depth_mm=8.0, least_depth_mm=5.0)
+    pulp = replace(PIECE, saddle=0.6, shape=shallow, around=replace(IN_MUSCLE, centrality=0.15))
+    axis = replace(PIECE, saddle=0.6, shape=central, around=replace(IN_MUSCLE, centrality=0.7))
     odds = [p / (1 - p) for p in (probability(axis, Place("fingers")), probability(pulp, Place("fingers")))]
     assert odds[0] > 5 * odds[1]
 
@@ -66,3 +68,29 @@ def test_the_pelvis_has_no_free_bone_beside_the_coccyx(by_cavity):
     for seen in (0.2, 0.6, 1.0):
         streak = replace(FREE, around=Surroundings(0.0, seen, 55.0, 0.5))
         assert probability(streak, place) < 0.5
+
+
+def test_what_only_grazes_a_bone_is_free():
+    """A nodule of 3.3 ml over a spinous process, in touch by its blur alone, was once taken for bone."""
+    grazing = replace(PIECE, contact=0.01, saddle=0.17)
+    for region in ("abdomen", "neck", "thigh", "hand"):
+        place = Place(region, aside_mm=40.0)
+        assert probability(grazing, place) == probability(replace(grazing, tied=False), place) < 0.2
+
+
+@pytest.mark.parametrize(("region", "aside_mm"), [("head", 5.0), ("head", 50.0), ("neck", 40.0), ("", 60.0)])
+def test_head_and_neck_have_no_free_bones_but_hyoid_and_larynx(region, aside_mm):
+    in_fat = replace(FREE, around=replace(IN_MUSCLE, bed_hu=-90.0))
+    assert probability(in_fat, Place(region, aside_mm=aside_mm)) < 0.1
+
+
+def test_the_hyoid_is_not_called_a_deposit_outright():
+    hyoid = replace(FREE, shape=replace(SOLID, volume_ml=1.0, depth_mm=30.0, least_depth_mm=25.0))
+    assert probability(hyoid, Place("neck", aside_mm=10.0)) > 0.3
+
+
+def test_a_scalp_holds_no_bone():
+    in_fat = replace(IN_MUSCLE, bed_hu=-60.0)
+    scalp = replace(PIECE, shape=replace(SOLID, depth_mm=4.0, least_depth_mm=2.0), around=in_fat)
+    deep = replace(PIECE, shape=replace(SOLID, depth_mm=12.0, least_depth_mm=9.0))
+    assert probability(scalp, Place("head", aside_mm=40.0)) < 0.5 < probability(deep, Place("head", aside_mm=40.0))

@@ -26,6 +26,13 @@ SMALLEST_PIECE_ML = 3.0
 SMALLEST_LUNG_ML = 150.0
 """Air space behind a narrow passage that is a lung, not a gap between two limbs."""
 
+FLESH_HU, BONE_HU = (-150.0, 300.0), 1500.0
+"""Flesh lies between fat and muscle; what is denser, up to cortex, may be bone if there is flesh about it."""
+
+FLESH_SHARE, LEAST_FLESH = 0.65, 0.4
+"""Shares of a piece of body that are flesh or bone, and flesh alone. Of a hand's blocks a quarter are bone and a
+tenth the skin's edge. A mattress, a tube and a head rest have less flesh; so has metal."""
+
 LUNG_HU = -960.0
 """Mean of an air space: below it is free air, above it lung (-900..-500) or tissue."""
 
@@ -53,13 +60,14 @@ def _flesh(solid: Mask, hu: NDArray[np.float32], grid: Grid) -> Mask:
         return np.zeros_like(solid)
     flat = labels.ravel()
     size = np.bincount(flat, minlength=count + 1).astype(float)
-    # Flesh lies between fat and muscle; a piece without it is a mattress, a tube, a head rest.
-    flesh = np.bincount(flat, weights=((hu > -150) & (hu < 300)).ravel(), minlength=count + 1)
+    flesh = np.bincount(flat, weights=((hu > FLESH_HU[0]) & (hu < FLESH_HU[1])).ravel(), minlength=count + 1)
+    bone = np.bincount(flat, weights=((hu >= FLESH_HU[1]) & (hu < BONE_HU)).ravel(), minlength=count + 1)
     deepest = np.zeros(count + 1)
     np.maximum.at(deepest, flat, distance(solid, grid.spacing).ravel())
     boxes = cc3d.statistics(labels)["bounding_boxes"]
     extent = np.array([max((p.stop - p.start) * s for p, s in zip(b, grid.spacing, strict=True)) for b in boxes])
-    keep = (size * grid.block_ml >= SMALLEST_PIECE_ML) & (flesh >= 0.65 * size)
+    keep = (size * grid.block_ml >= SMALLEST_PIECE_ML) & (flesh >= LEAST_FLESH * size)
+    keep &= flesh + bone >= FLESH_SHARE * size
     keep &= ~((deepest < SHEET_MM) & (extent > 150.0))
     keep[0] = False
     return np.asarray(keep[labels])

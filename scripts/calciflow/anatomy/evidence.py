@@ -89,12 +89,15 @@ def look_around(hu: NDArray[np.float32], own: Mask, other: Mask, body: Mask, gri
         one += ahead | back
     near = ndimage.binary_dilation(own, _CROSS)
     ring = ndimage.binary_dilation(near, _CROSS) & ~near & ~other
-    depth = distance(body, grid.spacing)
+    central = UNKNOWN
+    if not body.all():
+        depth = distance(body, grid.spacing)
+        central = float(depth[own].mean()) / float(depth.max())
     return Surroundings(
         float(both[own].mean()) / len(DIRECTIONS),
         float(one[own].mean()) / len(DIRECTIONS),
         float(np.median(hu[ring])) if ring.sum() >= 3 else 200.0,
-        float(depth[own].mean()) / float(depth.max()) if np.isfinite(depth).all() else UNKNOWN,
+        central,
     )
 
 

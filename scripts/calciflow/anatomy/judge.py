@@ -25,6 +25,12 @@ INNER_SHARE, INNER_HU = 0.55, 90.0
 VALLEY = (0.35, 0.6)
 """In the limbs a piece of bone hangs on its bone over more than half its height; a deposit, often over less."""
 
+NECK = (0.05, 0.15)
+"""Share of its surface by which an object hangs on others: below it is a neck, from a sixth (a cube's face) on none."""
+
+SHALLOW_MM = 10.0
+"""Skin and fat over a bone are as thick or thicker, but over shins, knuckles and the skull."""
+
 SOFTEST_HU = 60.0
 """Soft tissue lies below, cancellous bone well above."""
 
@@ -42,6 +48,12 @@ ARM_ROOT, ARM_ASIDE_MM = ("shoulder", "upper_arm"), 60.0
 
 FREE_ASIDE_MM = 35.0
 """Half the width of the manubrium: farther from the midline the trunk has ribs only as bones apart from others."""
+
+LEAST_SADDLE = 0.2
+"""What meets a bone only over less than a fifth of its own height touches the bone's blur: it is free."""
+
+NECK_ASIDE_MM = 30.0
+"""Half the width of hyoid and larynx: the neck's dense parts that hang on no bone. The head has none at all."""
 
 DEEPEST_MM = 30.0
 """Deeper than this under the skin says no more."""
@@ -63,26 +75,29 @@ BUILD = {
 
 PLACE = {
     "tied": {
-        "one": 0.17,
-        "log_volume": 0.8,
-        "enclosed": -0.37,
-        "seen": 0.19,
-        "bed": 0.55,
-        "shell": 1.57,
-        "core": -0.58,
-        "slender": 0.97,
-        "deep": 2.4,
-        "central": 2.44,
-        "in_line": 0.66,
+        "one": -0.85,
+        "log_volume": 1.89,
+        "enclosed": 1.29,
+        "seen": 0.78,
+        "bed": 0.7,
+        "shell": 2.32,
+        "core": -0.28,
+        "slender": 1.33,
+        "deep": 3.44,
+        "shallow": -0.86,
+        "head_shallow": -3.44,
+        "central": 1.4,
+        "in_line": 1.34,
         "contact": 1.13,
-        "saddle": 2.41,
-        "valley": -2.45,
-        "small_part": -0.94,
-        "small_part_central": 2.36,
-        "trunk": 0.77,
-        "wall": 0.88,
-        "head_neck": 1.38,
-        "midline": 0.83,
+        "neck": -3.04,
+        "saddle": 1.63,
+        "valley": -1.88,
+        "trunk_valley": -1.76,
+        "small_part": 0.31,
+        "trunk": 1.39,
+        "wall": 1.17,
+        "head_neck": -0.26,
+        "midline": 0.89,
         "shaft_valley": -3.0,
     },
     "free": {
@@ -185,13 +200,14 @@ def weights_of(candidate: Candidate, place: Place | None) -> dict[str, float]:
     """
     if place is None:
         return BUILD if candidate.tied else PLACE["free"]
+    tied = candidate.tied and not 0.0 < candidate.saddle < LEAST_SADDLE
     if place.region in TRUNK or (place.region in ARM_ROOT and place.aside_mm < ARM_ASIDE_MM):
-        if place.region == "pelvis":  # no ribs there, and no bone apart from others but the coccyx
-            far = place.aside_mm > MIDLINE_MM
-        else:
-            far = place.aside_mm > FREE_ASIDE_MM and not place.by_cavity and place.region not in ("head", "neck", "")
-        return PLACE["tied" if candidate.tied else "free" if far else "free_trunk"]
-    return PLACE["tied" if candidate.tied else "free"]
+        # Pelvis: no ribs there, and no bone apart from others but the coccyx.
+        reach = {"head": 0.0, "neck": NECK_ASIDE_MM, "": NECK_ASIDE_MM, "pelvis": MIDLINE_MM}
+        far = place.aside_mm > reach.get(place.region, FREE_ASIDE_MM)
+        far &= place.region in reach or not place.by_cavity
+        return PLACE["tied" if tied else "free" if far else "free_trunk"]
+    return PLACE["tied" if tied else "free"]
 
 
 def evidence(candidate: Candidate, place: Place) -> dict[str, float]:
@@ -200,6 +216,7 @@ def evidence(candidate: Candidate, place: Place) -> dict[str, float]:
     contrast = shape.contrast_hu if np.isfinite(shape.contrast_hu) else None
     valley = float(np.clip((VALLEY[1] - candidate.saddle) / (VALLEY[1] - VALLEY[0]), 0.0, 1.0))
     small, trunk = place.region in SMALL_PARTS, place.region in TRUNK
+    shallow = float(np.clip(1.0 - shape.least_depth_mm / SHALLOW_MM, 0.0, 1.0))
     return {
         "one": 1.0,
         "log_volume": float(np.log10(max(shape.volume_ml, 0.005))),
@@ -213,13 +230,16 @@ def evidence(candidate: Candidate, place: Place) -> dict[str, float]:
         "deep": float(np.clip(shape.depth_mm, 0.0, DEEPEST_MM)) / DEEPEST_MM,
         "central": around.centrality - UNKNOWN,
         "in_line": candidate.in_line,
+        "shallow": shallow,
+        "head_shallow": shallow * (place.region == "head"),
         "shaft_valley": valley * (place.region in SHAFTS and place.aside_mm >= ARM_ASIDE_MM),
         "small_part": float(small),
         "trunk": float(trunk),
-        "small_part_central": around.centrality - UNKNOWN if small else 0.0,
         "contact": min(candidate.contact, 0.5),
         "saddle": float(np.clip(candidate.saddle, 0.0, 1.0)),
+        "neck": float(np.clip((NECK[1] - candidate.contact) / (NECK[1] - NECK[0]), 0.0, 1.0)),
         "valley": valley * (not trunk),
+        "trunk_valley": valley * trunk,
         "wall": float(place.by_cavity),
         "head_neck": float(place.region in ("head", "neck")),
         "midline": float(place.aside_mm < MIDLINE_MM and place.region != "head"),

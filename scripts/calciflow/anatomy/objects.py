@@ -12,19 +12,20 @@ from numpy.typing import NDArray
 from scipy import ndimage, sparse
 from scipy.sparse import csgraph
 
-from calciflow.anatomy.grid import Grid, Mask, distance
+from calciflow.anatomy.grid import Grid, Mask, bounding_box, distance
 
 CORE_HU = (650.0, 480.0, 320.0)
 """Levels at which cores are sought, from the top: of two dense objects that blur into each other the valley counts."""
 
-GROWTH = 5
-"""Blocks by which a core grows before what is left becomes an object of its own."""
+GROWTH = 1
+"""Blocks by which a core grows before what is left becomes an object of its own: blur is a block wide."""
 
 WIDEST_SHELL_MM = 2.6
 """Blocks wider than this mix cortex (1 to 5 mm) with marrow: core and shell can't be compared on them."""
 
-BROAD = 0.22
-"""Share of the smaller object's surface beyond which a contact is no neck."""
+BROAD = 0.3
+"""Share of the smaller object's surface beyond which a contact is no neck: of a cube on a bone it is a sixth, of a
+slab of 4 x 4 x 2 blocks a quarter."""
 
 CONTRAST_ML = 0.2
 """Inside of an object that must be seen to tell contrast agent."""
@@ -160,6 +161,8 @@ class Shape:
         HU.
     depth_mm, centrality
         Depth under the skin of its centre; and that depth over the greatest depth within 15 mm: 1 in the limb's axis.
+    least_depth_mm
+        Depth under the skin where it comes nearest to it.
     """
 
     volume_ml: float
@@ -171,6 +174,7 @@ class Shape:
     hu_mean: float
     depth_mm: float
     centrality: float
+    least_depth_mm: float
 
 
 def describe(hu: NDArray[np.float32], mask: Mask, skin_depth: NDArray[np.float32], grid: Grid) -> Shape:
@@ -184,6 +188,13 @@ def describe(hu: NDArray[np.float32], mask: Mask, skin_depth: NDArray[np.float32
         For the block size.
     """
     step = np.array(grid.spacing)
+    middle = np.rint(np.argwhere(mask).mean(0)).astype(int)
+    here, least = float(skin_depth[tuple(middle)]), float(skin_depth[mask].min())
+    reach = [max(1, round(15.0 / s)) for s in step]
+    around = skin_depth[tuple(slice(max(0, m - r), m + r + 1) for m, r in zip(middle, reach, strict=True))]
+    # The rest needs the object alone, in a box a tenth as large.
+    tight = bounding_box(mask)
+    hu, mask = hu[tight], mask[tight]
     closing = ndimage.binary_closing(np.pad(mask, 2), np.ones((1, 3, 3)))[2:-2, 2:-2, 2:-2] | mask
     filled = closing.copy()
     for plane, source in zip(filled, closing, strict=True):
@@ -200,10 +211,6 @@ def describe(hu: NDArray[np.float32], mask: Mask, skin_depth: NDArray[np.float32
     spread = points - points.mean(0)
     axis = np.linalg.eigh(spread.T @ spread)[1][:, -1]
     along = spread @ axis
-    middle = np.rint(np.argwhere(mask).mean(0)).astype(int)
-    here = float(skin_depth[tuple(middle)])
-    reach = [max(1, round(15.0 / s)) for s in step]
-    around = skin_depth[tuple(slice(max(0, m - r), m + r + 1) for m, r in zip(middle, reach, strict=True))]
     return Shape(
         float(filled.sum()) * grid.block_ml,
         float((filled & ~mask).sum() / filled.sum()),
@@ -214,6 +221,7 @@ def describe(hu: NDArray[np.float32], mask: Mask, skin_depth: NDArray[np.float32
         float(hu[mask].mean()),
         here,
         here / max(float(around.max()), 1e-3),
+        least,
     )
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from calciflow.anatomy.ends import with_fingers
 from calciflow.anatomy.entering import arms_from_above
 from calciflow.anatomy.grid import Grid, Mask, centres, closed, dilate
 from calciflow.anatomy.levels import LEVELS, adjust, costs, profile, sequence, trunk_only
@@ -70,7 +71,7 @@ def follow_arms(
         return []
     slices = np.flatnonzero(area > 15)
     if len(slices) * grid.spacing[0] < CHEST_MM:
-        return arms_from_above(graph, aside, right, grid)
+        return with_fingers(arms_from_above(graph, aside, right, grid), bone, body, grid)
     top = slices[-1]
     thorax = closed(lungs, 40.0, grid.spacing, flat=True)
     level = int(top - 40 / grid.spacing[0])
@@ -80,7 +81,8 @@ def follow_arms(
     root = int(np.argmin(np.linalg.norm(offset, axis=1)))
     head = dilate(skull, 14.0, grid.spacing)
     found = find_arms(graph, root, thorax, float(slices[0] - 60 / grid.spacing[0]), head, grid)
-    return [("right" if right[tuple(np.rint(arm.root).astype(int))] else "left", arm) for arm in found]
+    arms = [("right" if right[tuple(np.rint(arm.root).astype(int))] else "left", arm) for arm in found]
+    return with_fingers(arms, bone, body, grid)
 
 
 def find_levels(

@@ -17,6 +17,7 @@ from calciflow.anatomy.evidence import REACH_MM, SOFT_HU, axes_of, groups, in_li
 from calciflow.anatomy.grid import Grid, Mask, widened
 from calciflow.anatomy.judge import ANCHOR_ODDS, Candidate, Place, build_odds, probability
 from calciflow.anatomy.objects import Labels, describe, is_contrast, is_tube, split
+from calciflow.anatomy.vault import on_the_vault
 
 SMALLEST_ML = 0.02
 """Smaller objects are never a bone of their own, only a piece of one."""
@@ -27,7 +28,7 @@ LARGE_ML = 150.0
 CONTRAST_OBJECT_ML = 1.0
 """Smaller objects have too little inside to show contrast agent."""
 
-LIKELY, TAKEN = 0.5, 0.6
+LIKELY, TAKEN = 0.5, 0.65
 """Probabilities from which an object is bone, for finding the plan and in the end: to lose a deposit costs more than to
 show a piece of bone that is listed as uncertain."""
 
@@ -128,7 +129,22 @@ def find_skeleton(hu: NDArray[np.float32], body: Mask, skin_depth: NDArray[np.fl
     contact, saddle = saddles(hu, labels, count, taken)
     candidates = [replace(c, contact=float(contact[c.label]), saddle=float(saddle[c.label])) for c in candidates]
     filled, skull = fill_marrow(taken[labels], _without(hu, labels, taken), grid)
-    return Finding(_but(filled, labels, taken), skull, labels, taken, candidates, hu, blood | vessel[labels])
+    blood |= vessel[labels]
+    labels, taken = _off_the_vault(hu, labels, taken, skull, grid)
+    return Finding(_but(filled, labels, taken), skull, labels, taken, candidates, hu, blood)
+
+
+def _off_the_vault(
+    hu: NDArray[np.float32], labels: Labels, taken: Flags, skull: Mask, grid: Grid
+) -> tuple[Labels, Flags]:
+    """Give what stands out from the skull's vault labels of its own, that are no bone."""
+    outside = on_the_vault(hu, skull, grid) & taken[labels]
+    if not outside.any():
+        return labels, taken
+    parts, count = cc3d.connected_components(outside, connectivity=6, return_N=True)
+    labels = labels.copy()
+    labels[outside] = parts[outside].astype(np.int32) + len(taken) - 1
+    return labels, np.concatenate([taken, np.zeros(count, bool)])
 
 
 def _contrast(

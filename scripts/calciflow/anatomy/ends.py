@@ -1,0 +1,84 @@
+"""Fingers that the way along the bones lost: small bones in flesh that belongs to a hand alone.
+
+Over a joint in thick slices the gap to the next phalanx may be wider than that to other bones, so that the skeleton's
+graph leads elsewhere. Flesh tells then: in the air around it a finger is joined to nothing but its palm.
+"""
+
+from dataclasses import replace
+
+import cc3d
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from calciflow.anatomy.grid import Grid, Mask, apart
+from calciflow.anatomy.limbs import ARM_SEGMENTS, Arm
+
+SECTION_CM2 = 80.0
+"""Largest section of two hands that touch; of a trunk, a thigh and a head's middle it is larger."""
+
+PHALANX_ML = 20.0
+"""No bone of the hand is larger, two that touch included; the tip of a skull is part of one."""
+
+NEAR_MM = 45.0
+"""A lost bone begins within the length of a proximal phalanx of a found one."""
+
+
+def with_fingers(arms: list[tuple[str, Arm]], bone: Mask, body: Mask, grid: Grid) -> list[tuple[str, Arm]]:
+    """Add to each arm the lost bones of its hand.
+
+    Parameters
+    ----------
+    arms
+        Side and arm.
+    bone, body
+        Skeleton and body.
+    grid
+        Blocks; the first axis runs along the body.
+    """
+    found = np.zeros_like(body)
+    for _, arm in arms:
+        found[tuple(arm.nodes.T)] = True
+    lost, count = cc3d.connected_components(bone & ~found, connectivity=26, return_N=True)
+    if not arms or count == 0:
+        return arms
+    hands = _hand_flesh(arms, body, grid)
+    size = np.bincount(lost.ravel(), minlength=count + 1)
+    inside = np.bincount(lost[hands], minlength=count + 1) == size
+    free = [np.argwhere(lost == i) for i in np.flatnonzero(inside[1:] & (size[1:] * grid.block_ml < PHALANX_ML)) + 1]
+    arms = list(arms)
+    # From the nearest one on, since the last phalanx is near the middle one alone.
+    while free:
+        away = np.array([[_gap(arm, one, grid) for _, arm in arms] for one in free])
+        if away.min() > NEAR_MM:
+            break
+        which, owner = (int(i) for i in np.unravel_index(int(away.argmin()), away.shape))
+        side, arm = arms[owner]
+        more = free.pop(which)
+        segments = np.concatenate([arm.segments, np.full(len(more), ARM_SEGMENTS.index("fingers"))])
+        arms[owner] = side, replace(arm, nodes=np.concatenate([arm.nodes, more]), segments=segments)
+    return arms
+
+
+def _tips(arm: Arm) -> NDArray[np.int64]:
+    """Blocks of an arm's hand and fingers."""
+    return arm.nodes[arm.segments >= ARM_SEGMENTS.index("hand")]
+
+
+def _gap(arm: Arm, bone: NDArray[np.int64], grid: Grid) -> float:
+    """Distance in mm from a bone to an arm's hand and fingers."""
+    tips, step = _tips(arm), np.array(grid.spacing)
+    return float(cKDTree(tips * step).query(bone * step)[0].min()) if len(tips) else np.inf
+
+
+def _hand_flesh(arms: list[tuple[str, Arm]], body: Mask, grid: Grid) -> Mask:
+    """Sections of the body that are no larger than hands and hang together with a hand over such sections."""
+    sections = cc3d.connected_components(apart(body), connectivity=6)[::2]
+    area = np.bincount(sections.ravel()) * grid.spacing[1] * grid.spacing[2] / 100.0
+    area[0] = np.inf
+    pieces = cc3d.connected_components((area < SECTION_CM2)[sections], connectivity=6)
+    held = np.zeros(int(pieces.max()) + 1, bool)
+    for _, arm in arms:
+        held[pieces[tuple(_tips(arm).T)]] = True
+    held[0] = False
+    return np.asarray(held[pieces])
