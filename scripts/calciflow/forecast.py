@@ -1,6 +1,7 @@
 """``./calciflow forecast``: what a study will cost on a cluster, once its scans are indexed."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,8 +21,9 @@ LEVELS: tuple[tuple[str, ...], ...] = (
 )
 """The chain after ``index``; stages of one level run side by side in a scan's cluster job."""
 SCANS_PER_INDEX_JOB = 8
-STUDY_JOBS = 2
-"""``cohort`` and ``report``; what else there is runs where Snakemake does."""
+STUDY_JOBS = 4
+"""``cohort``, ``course``, ``report`` and ``audit``, and ``change`` for each follow-up; what else there is
+runs where Snakemake does."""
 JOB_CPU_S = 4.0
 """Two starts of Snakemake around each cluster job (measured: 3.9 CPU-seconds)."""
 DISK_MB = Need(3.0, 1.3, 3.4)
@@ -48,6 +50,8 @@ def forecast(study: Path, scans: Sequence[Scan], keep_images: bool = True) -> di
     )
     cpu_s, disk, disk_without = 0.0, 0.0, 0.0
     names = scan_files(keep_images)
+    sessions: Counter[tuple[str, str | None]] = Counter()
+    waiting: set[tuple[str, str | None]] = set()
     for scan in scans:
         if scan.exclude:
             continue
@@ -61,12 +65,15 @@ def forecast(study: Path, scans: Sequence[Scan], keep_images: bool = True) -> di
             total["refused"] += 1
             continue
         size = voxels(screening)
+        person = (scan.participant_id, scan.acquisition)
+        sessions[person] += 1
         disk += DISK_MB.of(size)
         disk_without += WITHOUT_IMAGES_MB.of(size)
         if all((base / f"{scan.prefix}_{name}").exists() for name in names):
             total["finished"] += 1
             continue
         total["todo"] += 1
+        waiting.add(person)
         cpu_s += sum(CPU_S[stage].of(size) for level in LEVELS for stage in level)
         peak = max(sum(memory_mb(stage, size) for stage in level) for level in LEVELS)
         total["peak_memory_mb"] = max(total["peak_memory_mb"], peak)
@@ -76,8 +83,9 @@ def forecast(study: Path, scans: Sequence[Scan], keep_images: bool = True) -> di
     index_jobs = math.ceil(unindexed / SCANS_PER_INDEX_JOB)
     stages = sum(len(level) for level in LEVELS)
     busy = bool(total["todo"] or unindexed)
-    total["jobs"] = index_jobs + total["todo"] + STUDY_JOBS * busy
-    total["jobs_split"] = index_jobs + stages * total["todo"] + STUDY_JOBS * busy
+    others = STUDY_JOBS * busy + sum(sessions[person] - 1 for person in waiting)
+    total["jobs"] = index_jobs + total["todo"] + others
+    total["jobs_split"] = index_jobs + stages * total["todo"] + others
     total["cpu_hours"] = (cpu_s + JOB_CPU_S * total["jobs"]) / 3600
     total |= {"disk_gb": disk / 1000, "disk_gb_without_images": disk_without / 1000, "keep_images": keep_images}
     return total

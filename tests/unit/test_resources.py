@@ -123,14 +123,22 @@ def test_forecast(tmp_path):
         "finished": 2,
         "todo": 7,
     }
-    assert total["jobs"] == 2 + 7 + 2, "two for ten scans to index, one a scan, cohort and report"
-    assert total["jobs_split"] == 2 + 7 * len(CHAIN) + 2
+    assert total["jobs"] == 2 + 7 + 4, "two for ten scans to index, one a scan, and four of the study"
+    assert total["jobs_split"] == 2 + 7 * len(CHAIN) + 4
     one = {"ct": 512 * 512 * 400, "pet": 200 * 200 * 500}
     assert total["peak_memory_mb"] == max(
         index_memory_mb(), *(sum(memory_mb(stage, one) for stage in level) for level in LEVELS)
     )
     assert total["cpu_hours"] > 7 * CPU_S["tissues"].of(one) / 3600
     assert 0 < total["disk_gb_without_images"] < total["disk_gb"] / 10
+    again = [Scan("sub-05", "ses-02", None, {}), Scan("sub-05", "ses-03", None, {})]
+    for scan in again:
+        base = tmp_path / "results" / "sub-05" / scan.session_id
+        base.mkdir(parents=True)
+        (base / f"{scan.prefix}_screening.json").write_text(json.dumps({"verdict": "accepted", "size": size}))
+    assert forecast(tmp_path, [*scans, *again])["jobs"] == total["jobs"] + 2 + 2, (
+        "two are compared with the ones before"
+    )
     text = in_words(total)
     kept, bare = (f"{total[name]:.1f} GB" for name in ("disk_gb", "disk_gb_without_images"))
     assert f"{kept} kept in results/ by all indexed scans together ({bare} with keep_images: false)" in text
