@@ -11,7 +11,7 @@ PINNED := --quiet --disable-pip-version-check --no-deps --require-hashes
 .DEFAULT_GOAL := help
 SPLIT ?= dev
 N ?= 3
-.PHONY: help env demo benchmark benchmark-implants test test-all coverage benchmark-convert benchmark-scale lint format config lock selftest clean
+.PHONY: help env demo benchmark benchmark-implants test test-all coverage benchmark-convert benchmark-scale benchmark-cohort lint format config lock selftest clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ benchmark-convert: $(VENV)/installed-dev  ## time and memory of index and conver
 
 benchmark-scale: $(VENV)/installed-dev  ## dry run of 3,000 scans beside a bare skeleton of as many jobs
 	$(BIN)/python tests/benchmark/scale.py 3000
+
+benchmark-cohort: $(VENV)/installed-dev  ## a cohort of tiny phantoms through everything, with throughput and overhead: N=scans (200)
+	PYTHONPATH=$(PYTHONPATH):$(CURDIR)/tests/workflow $(BIN)/python tests/benchmark/cohort_run.py $(if $(filter file,$(origin N)),200,$(N)) --tsv benchmark/cohort.tsv
 
 lint: $(VENV)/installed-dev  ## snakefmt, snakemake --lint, ruff, mypy
 	$(BIN)/ruff check scripts tests

@@ -27,10 +27,10 @@ from calciflow.resources import (
 from calciflow.sheets import read_clinical_scores, read_participants, read_scans
 from calciflow.sweeps import STAGES, sweep_runs
 from calciflow.study import (
-    SCAN_FILES,
     edit_files,
     refresh_tokens,
     results_without_memory,
+    scan_files,
     stray_edits,
 )
 
@@ -133,6 +133,11 @@ def path_of(scan, name):
     return f"results/{scan.participant_id}/{scan.session_id}/{scan.prefix}_{name}"
 
 
+def image(path):
+    """A large volume that later stages need and nobody else: kept where the user wants it."""
+    return path if SETTINGS.keep_images else temp(path)
+
+
 def voxels_of(wildcards):
     """Voxels of the scan's CT and PET, as index measured them."""
     return voxels(
@@ -205,7 +210,8 @@ def unfinished(wildcards):
 
 def every_scan_file(wildcards):
     """A file of every stage of every accepted scan."""
-    return [path_of(scan, name) for scan in accepted() for name in SCAN_FILES]
+    names = scan_files(SETTINGS.keep_images)
+    return [path_of(scan, name) for scan in accepted() for name in names]
 
 
 def of_accepted(name):
@@ -215,6 +221,10 @@ def of_accepted(name):
 
 def suv_images_possible(wildcards):
     """SUV images of accepted scans, and of those that lack nothing but a CT."""
+    if not SETTINGS.keep_images:
+        raise WorkflowError(
+            "suv_images makes images, and keep_images says to keep none: add --config keep_images=true"
+        )
     return [
         path_of(SCANS[prefix], "desc-suvbw_pet.nii.gz")
         for prefix, item in verdicts().items()

@@ -2,7 +2,7 @@ rule convert:
     input:
         selection="private/{sub}/{ses}/{scan}_selection.json",
     output:
-        volume="results/{sub}/{ses}/{scan}_{modality}.nii.gz",
+        volume=image("results/{sub}/{ses}/{scan}_{modality}.nii.gz"),
         sidecar="results/{sub}/{ses}/{scan}_{modality}.json",
     log:
         "logs/{sub}/{ses}/{scan}_convert-{modality}.log",

@@ -4,7 +4,7 @@ rule suv:
         pet="results/{sub}/{ses}/{scan}_pet.nii.gz",
         pet_json="results/{sub}/{ses}/{scan}_pet.json",
     output:
-        suv="results/{sub}/{ses}/{scan}_desc-suvbw_pet.nii.gz",
+        suv=image("results/{sub}/{ses}/{scan}_desc-suvbw_pet.nii.gz"),
         suv_json="results/{sub}/{ses}/{scan}_desc-suvbw_pet.json",
     log:
         "logs/{sub}/{ses}/{scan}_suv.log",

@@ -10,9 +10,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from calciflow.cluster.identity import job_prefix
 from calciflow.cluster.run import RESTARTS, end_leftovers, on_slurm, run_snakemake, slurm_options
@@ -20,7 +21,7 @@ from calciflow.errors import StudyError
 from calciflow.files import read_json
 from calciflow.forecast import forecast, in_words
 from calciflow.sheets import Scan, read_participants, read_scans
-from calciflow.study import SCAN_FILES, ask_refresh, settle_times
+from calciflow.study import ask_refresh, scan_files, settle_times
 from calciflow.tree import Tree, source_digest
 
 SIGN_EVERY_S = 30.0
@@ -72,7 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
         if known.command == "refresh":
             return _refresh(study)
         if known.command == "forecast":
-            print(in_words(forecast(study, _scans(study))))
+            print(in_words(forecast(study, _scans(study), _keeps_images(study))))
             return 0
         if known.split:
             rest += ["--groups", "index=index"]  # last: it takes many values, and would swallow a target behind it
@@ -91,16 +92,27 @@ def _study(folder: Path) -> Path:
     return folder.resolve()
 
 
-def _scans(study: Path) -> list[Scan]:
+def _config(study: Path) -> dict[str, Any]:
     import yaml
 
-    content = yaml.safe_load((study / "config" / "config.yaml").read_text(encoding="utf-8")) or {}
+    return yaml.safe_load((study / "config" / "config.yaml").read_text(encoding="utf-8")) or {}
+
+
+def _keeps_images(study: Path, options: Sequence[str] = ()) -> bool:
+    """What the config says, or `--config keep_images=...` among the options."""
+    said = [option.split("=", 1)[1] for option in options if option.startswith("keep_images=")]
+    return said[-1].lower() == "true" if said else bool(_config(study).get("keep_images", True))
+
+
+def _scans(study: Path) -> list[Scan]:
+    content = _config(study)
     people = read_participants(study / content.get("participants", "config/participants.tsv"))
     return read_scans(study / content.get("scans", "config/scans.tsv"), people)
 
 
-def targets(names: list[str], scans: list[Scan]) -> list[str]:
+def targets(names: list[str], scans: list[Scan], keep_images: bool = True) -> list[str]:
     """Result files that stand for the named scans, ``sub-01/ses-01`` or ``sub-01/ses-01/acq-legs``."""
+    pieces = scan_files(keep_images)
     found: list[str] = []
     for name in names:
         wanted = name.strip("/").replace("/", "_")
@@ -112,7 +124,7 @@ def targets(names: list[str], scans: list[Scan]) -> list[str]:
         if not matching:
             raise StudyError(f"--scan {name}: there is no such scan in the study's sheet, or it is excluded there.")
         for scan in matching:
-            found += [f"results/{scan.participant_id}/{scan.session_id}/{scan.prefix}_{piece}" for piece in SCAN_FILES]
+            found += [f"results/{scan.participant_id}/{scan.session_id}/{scan.prefix}_{piece}" for piece in pieces]
     return found
 
 
@@ -123,7 +135,7 @@ def _run(study: Path, names: list[str], profile: str, patience_s: float, rest: l
     folder = shipped if shipped.is_dir() else Path(profile).resolve()
     if not folder.is_dir():
         raise StudyError(f"--profile {profile}: no profile of calciflow (default, slurm), and no folder.")
-    wanted = targets(names, _scans(study)) if names else []
+    wanted = targets(names, _scans(study), _keeps_images(study, rest)) if names else []
     # Another copy of the library on PYTHONPATH would stand before the repository's.
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")]

@@ -52,6 +52,7 @@ OF_KEY: dict[str, tuple[str, ...]] = {
     "scans": ("report",),
     "clinical_scores": ("cohort",),
     "allow_incomplete": ("report",),
+    "keep_images": ("report",),
     "sweep": ("sweep",),
 }
 """Rules that use a key outside the sections. A sheet at another path with the same rows is the same sheet; where scans
@@ -79,6 +80,11 @@ OF_COLUMN: dict[str, dict[str, tuple[str, ...]]] = {
 the piece make another scan of the row: its own jobs, `screen`, and the cohort."""
 
 
+READS_IMAGES = ("suv", "segment", "tissues", "register", "lesions", "compartments", "qc", "change")
+"""Rules that read a scan's CT, PET or SUV volume. Where ``keep_images`` is off these are gone, so each of them, and a
+sweep, starts at the conversion; what is made from the conversion is then out of date too."""
+
+
 def first_rules(key: str) -> tuple[str, ...]:
     """Rules that use a dotted key of the config."""
     return OF_KEY[key] if key in OF_KEY else OF_SECTION[key.split(".")[0]]
@@ -98,6 +104,12 @@ def with_followers(rules: Iterable[str]) -> tuple[str, ...]:
             found.add(rule)
             waiting += FOLLOWERS[rule]
     return tuple(rule for rule in FOLLOWERS if rule in found)
+
+
+def without_images(rules: Iterable[str]) -> tuple[str, ...]:
+    """The rules and all that follow, where ``keep_images`` is off."""
+    found = with_followers(rules)
+    return with_followers([*rules, "convert"]) if {"sweep", *READS_IMAGES} & set(found) else found
 
 
 def rerun_table(keys: Iterable[str]) -> str:
@@ -122,6 +134,11 @@ def rerun_table(keys: Iterable[str]) -> str:
         ("a row taken out of `scans.tsv`", _list(with_followers(["screen"]))),
         ("a scoring form", _list(with_followers(["scores"]))),
         ("a foreign map's file", f"{_list(with_followers(['tissues']))} (that scan's)"),
+        (
+            f"with `keep_images: false`: whatever runs {' '.join(f'`{rule}`' for rule in READS_IMAGES)} or a sweep of "
+            "a scan again; and `keep_images` set to true later",
+            f"{_list(with_followers(['convert']))} (that scan's)",
+        ),
         ("a correction in `edits/`", f"{_list(with_followers(['review']))} (that scan's)"),
         ("code, a library's or Python's version", "the rules whose scripts import it, and what follows"),
         ("time stamps of code, sheets or sources; comments; docstrings; a default written out", "nothing"),

@@ -22,6 +22,10 @@ SCAN_FILES = (
 """One file of every stage. A run asks for all of them by name: Snakemake does not miss what lies between a source and
 a result that is newer, so what a failed job left out would never be made again."""
 
+IMAGES = ("ct.nii.gz", "pet.nii.gz", "desc-suvbw_pet.nii.gz")
+"""The large ones among them, which later stages need and tables, pages and the report do not: with ``keep_images`` off
+they are removed, and no run may ask for them."""
+
 EDIT_FOLDER = Path("edits")
 EDIT_FILES = {"edits": "lesions.tsv", "mask": "desc-lesions_dseg.nii.gz"}
 """What a reader may put into the study's ``edits`` folder, after the scan's prefix."""
@@ -55,6 +59,11 @@ def settle_times(study: Path, now_ns: int) -> int:
                 except OSError:  # gone meanwhile, or another user's
                     continue
     return settled
+
+
+def scan_files(keep_images: bool) -> tuple[str, ...]:
+    """Names of the files that a run asks for, of each scan."""
+    return tuple(name for name in SCAN_FILES if keep_images or name not in IMAGES)
 
 
 def edit_files(study: Path, prefix: str) -> dict[str, str]:

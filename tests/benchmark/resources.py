@@ -1,6 +1,6 @@
 """Memory and time of every stage by the size of the scan, from Snakemake's ``benchmark:`` files.
 
-    python tests/benchmark/resources.py STUDY [STUDY ...] > tests/benchmark/resources.tsv
+    PYTHONPATH=scripts:tests/workflow python tests/benchmark/resources.py STUDY ... > tests/benchmark/resources.tsv
 
 Each STUDY runs once with one core in a copy of the code in which every rule has a benchmark file. What is printed is
 what ``scripts/calciflow/resources.py`` is fitted to (``python -m calciflow.resources`` fits it).
@@ -26,15 +26,20 @@ BENCHMARK = r'\g<0>\1benchmark:\n\2"benchmarks/\3.tsv"\n'
 COLUMNS = ("stage", "scan", "ct_voxels", "pet_voxels", "max_rss_mb", "seconds", "cpu_seconds")
 
 
+def add_benchmarks(code: Path, *, every_rule: bool = False) -> None:
+    """Give each rule of a scan, or every rule, of a copy of the code a benchmark file named as its log."""
+    with (code / "Snakefile").open("a") as handle:
+        handle.write(LOOK_OFTEN)
+    log = r'( +)log:\n( +)"logs/(.*)\.log",\n' if every_rule else r'( +)log:\n( +)"logs/(.*\{scan\}.*)\.log",\n'
+    for rules in (code / "rules").glob("*.smk"):
+        rules.write_text(re.sub(log, BENCHMARK, rules.read_text()))
+
+
 def measure(study: Path) -> list[dict[str, object]]:
     """Run a study and read its benchmark files."""
     with tempfile.TemporaryDirectory() as folder:
         code = copy_code(Path(folder))
-        with (code / "Snakefile").open("a") as handle:
-            handle.write(LOOK_OFTEN)
-        for rules in (code / "rules").glob("*.smk"):
-            text = re.sub(r'( +)log:\n( +)"logs/(.*\{scan\}.*)\.log",\n', BENCHMARK, rules.read_text())
-            rules.write_text(text)
+        add_benchmarks(code)
         command = [sys.executable, "-m", "calciflow.launcher", "run", str(study), "--cores", "1", "--forceall"]
         done = subprocess.run(command, env={"PYTHONPATH": str(code / "scripts"), "PATH": "/usr/bin:/bin"}, check=False)
         if done.returncode:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from calciflow import launcher
-from calciflow.cluster import identity, queue, run, sacct, sbatch, watch
+from calciflow.cluster import identity, queue, run, sbatch, status, watch
 from calciflow.cluster.queue import Job, SlurmSilent
 from calciflow.errors import StudyError
 
@@ -411,6 +411,16 @@ def test_who_cancelled_a_job_does_not_confuse_the_executor(site):
     assert done.stdout == "12|CANCELLED\n13|COMPLETED\n"
 
 
+@pytest.mark.parametrize("program", ["sacct", "squeue"])
+def test_a_preempted_job_is_over(site, program):
+    """The executor would wait for Slurm to resume it; but no job of ours is requeued."""
+    site(program, 'echo "12|PREEMPTED"; echo "13|RUNNING"; echo "14|SUSPENDED"; echo "$*"; exit 0')
+    done = shim(program, "--name", "x")
+    assert done.stdout == "12|CANCELLED\n13|RUNNING\n14|SUSPENDED\n--name x\n"
+    site(program, "exit 1")
+    assert shim(program, "--name", "x").returncode == 1
+
+
 def test_sacct_without_accounting_is_answered_by_squeue(site):
     """The executor goes to sacct by itself where MinJobAge is short, though no slurmdbd stands behind it."""
     site("sacct", "echo 'Slurm accounting storage is disabled' >&2; exit 1")
@@ -429,10 +439,10 @@ def test_sacct_is_asked_past_ourselves_and_its_answer_translated(tmp_path, monke
             (folder / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{ours}:{theirs}:{os.environ['PATH']}")
     monkeypatch.setenv("CALCIFLOW_SLURM_BIN", str(ours))
-    assert sacct.main(["--name", "run"]) == 3
+    assert status.main("sacct", "--name", "run") == 3
     assert capsys.readouterr().out == "7|CANCELLED\n--name run\n"
     monkeypatch.setenv("CALCIFLOW_SLURM_STATUS", "squeue")
-    sacct.main(["-X", "--name", "run"])
+    status.main("sacct", "-X", "--name", "run")
     assert capsys.readouterr().out.splitlines()[1] == "--format=%i|%T --states=all --noheader --name run"
 
 

@@ -32,7 +32,8 @@ def test_the_commented_yaml_says_the_defaults():
         for line in lines
     ]
     content = yaml.safe_load("\n".join(switched))
-    given = {f"{a}.{b}" if isinstance(content[a], dict) else a for a in content for b in (content[a] or {"": 0})}
+    sections = {name: value if isinstance(value, dict) and value else {"": 0} for name, value in content.items()}
+    given = {f"{name}.{key}" for name, keys in sections.items() for key in keys}
     assert set(all_keys()) <= {name.rstrip(".") for name in given}
     assert read_config(content) == Config()
 

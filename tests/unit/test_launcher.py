@@ -45,6 +45,9 @@ def test_targets():
         f"results/sub-02/ses-01/sub-02_ses-01_{name}" for name in SCAN_FILES
     ]
     assert len(launcher.targets(["sub-01/ses-01"], scans)) == 2 * len(SCAN_FILES)
+    few = launcher.targets(["sub-02/ses-01"], scans, keep_images=False)
+    assert not [name for name in few if name.endswith(("_ct.nii.gz", "_pet.nii.gz"))]
+    assert len(few) == len(SCAN_FILES) - 3
     assert launcher.targets(["sub-01/ses-01/acq-legs"], scans)[-1].endswith("sub-01_ses-01_acq-legs_qc.html")
     with pytest.raises(StudyError, match="sub-03"):
         launcher.targets(["sub-03/ses-01"], scans)
@@ -222,6 +225,17 @@ def test_targets_go_before_the_users_options_and_split_last(study, runs):
     targets = [f"results/sub-01/ses-01/sub-01_ses-01_{name}" for name in SCAN_FILES]
     assert command[-4 - len(targets) : -4] == targets
     assert command[command.index("--directory") + 1] == str(study.resolve())
+
+
+def test_a_study_without_images_asks_for_none(study, runs):
+    commands, _ = runs
+    (study / "config" / "config.yaml").write_text("keep_images: false\n")
+    assert launcher.main(["run", str(study), "--scan", "sub-01/ses-01"]) == 0
+    assert "results/sub-01/ses-01/sub-01_ses-01_qc.html" in commands[0]
+    assert "results/sub-01/ses-01/sub-01_ses-01_ct.nii.gz" not in commands[0]
+    options = ["--scan", "sub-01/ses-01", "--config", "allow_incomplete=true", "keep_images=true"]
+    assert launcher.main(["run", str(study), *options]) == 0
+    assert "results/sub-01/ses-01/sub-01_ses-01_ct.nii.gz" in commands[1], "asked for on the command line"
 
 
 def test_a_run_whose_jobs_were_forgotten_starts_again_but_not_for_ever(study, runs):

@@ -19,7 +19,7 @@ from calciflow.resources import (
     voxels,
 )
 from calciflow.sheets import Scan
-from calciflow.study import SCAN_FILES
+from calciflow.study import IMAGES, SCAN_FILES
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MEASURED = read_measured(REPOSITORY / "tests" / "benchmark" / "resources.tsv")
@@ -123,13 +123,31 @@ def test_forecast(tmp_path):
         "finished": 2,
         "todo": 7,
     }
-    assert total["jobs"] == 2 + 7 + 2, "two for ten scans to index, one a scan, cohort and report"
-    assert total["jobs_split"] == 2 + 7 * len(CHAIN) + 2
+    assert total["jobs"] == 2 + 7 + 4, "two for ten scans to index, one a scan, and four of the study"
+    assert total["jobs_split"] == 2 + 7 * len(CHAIN) + 4
     one = {"ct": 512 * 512 * 400, "pet": 200 * 200 * 500}
     assert total["peak_memory_mb"] == max(
         index_memory_mb(), *(sum(memory_mb(stage, one) for stage in level) for level in LEVELS)
     )
     assert total["cpu_hours"] > 7 * CPU_S["tissues"].of(one) / 3600
+    assert 0 < total["disk_gb_without_images"] < total["disk_gb"] / 10
+    again = [Scan("sub-05", "ses-02", None, {}), Scan("sub-05", "ses-03", None, {})]
+    for scan in again:
+        base = tmp_path / "results" / "sub-05" / scan.session_id
+        base.mkdir(parents=True)
+        (base / f"{scan.prefix}_screening.json").write_text(json.dumps({"verdict": "accepted", "size": size}))
+    assert forecast(tmp_path, [*scans, *again])["jobs"] == total["jobs"] + 2 + 2, (
+        "two are compared with the ones before"
+    )
     text = in_words(total)
+    kept, bare = (f"{total[name]:.1f} GB" for name in ("disk_gb", "disk_gb_without_images"))
+    assert f"{kept} kept in results/ by all indexed scans together ({bare} with keep_images: false)" in text
     assert "10 not indexed yet" in text
     assert "index first" in text
+    for number in range(9):
+        for name in IMAGES:
+            (tmp_path / "results" / f"sub-{number:02}" / "ses-01" / f"sub-{number:02}_ses-01_{name}").unlink(True)
+    assert forecast(tmp_path, scans)["finished"] == 0
+    without = forecast(tmp_path, scans, keep_images=False)
+    assert without["finished"] == 2
+    assert f"{bare} kept in results/ by all indexed scans together ({kept} with keep_images: true)" in in_words(without)

@@ -60,6 +60,8 @@ InactiveLimit=0
 MinJobAge={min_job_age}
 ReturnToService=2
 JobRequeue=1
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
 """
 
 
@@ -106,7 +108,11 @@ class Cluster:
                 f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={cpus} "
                 f"RealMemory={mem_mb} State=UNKNOWN\n"
             )
-        text += f"PartitionName=main Nodes={','.join(self.nodes)} Default=YES MaxTime=INFINITE State=UP\n"
+        text += (
+            f"PartitionName=main Nodes={','.join(self.nodes)} Default=YES MaxTime=INFINITE State=UP PriorityTier=1\n"
+        )
+        # Jobs of this one push those of the other off their nodes.
+        text += f"PartitionName=urgent Nodes={','.join(self.nodes)} MaxTime=INFINITE State=UP PriorityTier=9\n"
         (root / "slurm.conf").write_text(text)
         # The executor takes every SLURM_* variable out of a job's environment, SLURM_CONF with them: srun gets it back.
         srun = root / "bin" / "srun"
@@ -144,7 +150,7 @@ class Cluster:
     def states(self) -> list[str]:
         """States of the nodes."""
         with suppress(RuntimeError):
-            return self.call("sinfo", "-h", "-N", "-o", "%t").split()
+            return self.call("sinfo", "-h", "-N", "-p", "main", "-o", "%t").split()
         return []
 
     def jobs(self, form: str = "%i|%T|%j|%N", states: str | None = None) -> list[list[str]]:
@@ -172,6 +178,11 @@ class Cluster:
             for pid in self.processes(number):
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
+
+    def preempt(self, node: str) -> None:
+        """Submit a short job that takes a whole node from whoever is there."""
+        options = ("--partition=urgent", f"--nodelist={node}", "--exclusive", "--mem=0", "--output=/dev/null")
+        self.call("sbatch", *options, "--wrap=sleep 3")
 
     def processes(self, number: str) -> list[int]:
         """Processes of a job on this machine, slurmstepd among them."""

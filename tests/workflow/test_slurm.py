@@ -18,6 +18,9 @@ import pytest
 
 import slurm_cluster
 from calciflow.cluster.identity import job_prefix
+from calciflow.forecast import STUDY_JOBS
+from calciflow.resources import index_memory_mb
+from calciflow.study import IMAGES
 from harness import copy_code, write_sheets
 from slurm_cluster import Cluster, wait_until
 
@@ -51,6 +54,38 @@ rule work:
     shell:
         "echo started >> trace_{{wildcards.n}}; {command}; echo done > {{output}}"
 """
+
+GROUP_TOY = """
+import sys
+sys.path.insert(0, {scripts!r})
+
+rule all:
+    input:
+        expand("results/{{n}}.txt", n={jobs})
+
+rule lesions:
+    output:
+        "results/{{n}}.part",
+    resources:
+        mem_mb=300,
+        runtime=5,
+        slurm_extra="--exclusive",
+    shell:
+        "echo started >> trace_{{wildcards.n}}; echo whole > {{output}}"
+
+rule compartments:
+    input:
+        "results/{{n}}.part",
+    output:
+        "results/{{n}}.txt",
+    resources:
+        mem_mb=lambda wildcards, attempt: {memory} * attempt,
+        runtime=5,
+        slurm_extra="--exclusive",
+    shell:
+        "echo $SLURM_JOB_ID >> second_{{wildcards.n}}; echo half > {{output}}; {command}; cat {{input}} > {{output}}"
+"""
+"""Two stages of a scan's group, as the profile groups them; each group has a node of its own."""
 
 
 @pytest.fixture(scope="module")
@@ -93,16 +128,18 @@ def toy(tmp_path, cluster):
     """Gives a function that starts the toy workflow."""
     runs = []
 
-    def start(command="sleep 4", jobs=(1, 2), memory=300, options=()):
+    def start(command="sleep 4", jobs=(1, 2), memory=300, options=(), text=TOY):
         code = tmp_path / "code"
         if not code.exists():
             copy_code(code)
-        text = TOY.format(scripts=str(code / "scripts"), jobs=list(jobs), memory=memory, command=command)
-        (code / "Snakefile").write_text(text)
+        snakefile = text.format(scripts=str(code / "scripts"), jobs=list(jobs), memory=memory, command=command)
+        (code / "Snakefile").write_text(snakefile)
         write_sheets(tmp_path / "toy", "participant_id\tsession_id\tsource\n")
         profile = code / "profiles" / "slurm" / "config.yaml"
-        text = re.sub(r"groups:\n(  - .*\n)+", "", profile.read_text())
-        profile.write_text(text.replace("status-checks: 10", "status-checks: 1").replace("wait: 60", "wait: 10"))
+        options_of = profile.read_text()
+        if text is TOY:
+            options_of = re.sub(r"groups:\n(  - .*\n)+", "", options_of)
+        profile.write_text(options_of.replace("status-checks: 10", "status-checks: 1").replace("wait: 60", "wait: 10"))
         runs.append(Run(cluster, code, tmp_path / "toy", *options))
         return runs[-1]
 
@@ -172,6 +209,68 @@ def test_cancelled_lost_and_too_large_jobs_are_submitted_again(cluster, toy):
     assert all(starts(run, n) == 2 for n in (1, 2))
 
 
+def jobs_of(run, number):
+    """Slurm's numbers of the jobs in which the second stage of a group began, in their order."""
+    path = run.study / f"second_{number}"
+    return path.read_text().split() if path.exists() else []
+
+
+def job_of(run, number):
+    """The last of them."""
+    return jobs_of(run, number)[-1]
+
+
+def begun(run, number):
+    """Starts of the second stage of a group."""
+    return len(jobs_of(run, number))
+
+
+def mine(cluster, run):
+    """Jobs of the study, ended ones too: number, and state, memory, node."""
+    rows = cluster.jobs("%i|%T|%m|%N|%j", states="all")
+    return {row[0]: row[1:4] for row in rows if row[4].startswith(job_prefix(run.study))}
+
+
+def test_a_group_that_is_preempted_or_out_of_memory_is_tried_again(cluster, toy):
+    """Group 1 needs more memory in its second stage than it asked for at first; group 2 is pushed off its node."""
+    eat = f"{sys.executable} -c 'import time; x = bytearray(450_000_000); time.sleep(4)'"
+    run = toy(f"if [ {{wildcards.n}} = 1 ]; then {eat}; else {HELD}; fi", memory=400, text=GROUP_TOY)
+    wait_until(lambda: begun(run, 2), 270, run.text())
+    pushed = job_of(run, 2)
+    cluster.preempt(mine(cluster, run)[pushed][2])
+    wait_until(lambda: mine(cluster, run)[pushed][0] != "RUNNING", 60, "preempted")
+    (run.study / "release").touch()
+    assert run.end(600) == 0, run.text()
+    jobs = mine(cluster, run)
+    assert jobs[pushed][0] == "PREEMPTED", "and not requeued: it would run beside the job that replaces it"
+    small, large = sorted((memory, state) for number, (state, memory, _) in jobs.items() if number in jobs_of(run, 1))
+    assert small[0] == "400M"
+    assert small[1] not in ("COMPLETED", "CANCELLED", "PREEMPTED")
+    assert large == ("800M", "COMPLETED")
+    assert [jobs[number][0] for number in jobs_of(run, 2)] == ["PREEMPTED", "COMPLETED"]
+    assert made(run) == ["1.txt", "2.txt"]
+    assert {(run.study / "results" / f"{n}.txt").read_text() for n in (1, 2)} == {"whole\n"}
+    assert [starts(run, n) for n in (1, 2)] == [2, 2], "the first stage of a group runs again with it"
+
+
+def test_a_preempted_group_is_made_by_the_same_command(cluster, toy):
+    """No try is left: the run ends with an error, and nothing that the group began is taken for finished."""
+    command = f"if [ {{wildcards.n}} = 2 ]; then {HELD}; fi"
+    run = toy(command, options=("--retries", "0"), text=GROUP_TOY)
+    wait_until(lambda: begun(run, 2), 270, run.text())
+    pushed = job_of(run, 2)
+    cluster.preempt(mine(cluster, run)[pushed][2])
+    assert run.end(300) == 1, run.text()
+    assert mine(cluster, run)[pushed][0] == "PREEMPTED"
+    assert made(run) == ["1.txt"]
+    (run.study / "release").touch()
+    again = toy(command, options=("--retries", "0"), text=GROUP_TOY)
+    assert again.end(300) == 0, again.text()
+    assert made(again) == ["1.txt", "2.txt"]
+    assert (run.study / "results" / "2.txt").read_text() == "whole\n"
+    assert (begun(run, 1), begun(run, 2)) == (1, 2), "what was finished is not made again"
+
+
 def test_a_controller_that_is_away_is_waited_for(cluster, toy):
     run = toy(HELD, jobs=(1,))
     wait_until(running(cluster, run), 180, run.text())
@@ -210,18 +309,64 @@ def test_a_slurm_that_does_not_answer_is_said_at_once(cluster, toy):
     assert "Slurm did not answer" in run.text()
 
 
-def test_six_scans_through_kills_equal_a_local_run(cluster, tmp_path):
+def files(folder):
+    """Content of all results."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted((folder / "results").rglob("*"))
+        if path.is_file()
+    }
+
+
+def tiny_study(folder, count):
+    """A study of tiny phantoms, a person each."""
     from calciflow.phantom import write_dicom
     from calciflow.phantom.tiny import tiny_leg
 
+    rows = [f"sub-0{n}\tses-01\tscans/{n}" for n in range(1, count + 1)]
+    people = "".join(f"sub-0{n}\t{'DM' if n % 2 else 'SSc'}\n" for n in range(1, count + 1))
+    sheet = "\n".join(["participant_id\tsession_id\tsource", *rows, ""])
+    write_sheets(folder, sheet, people, "allow_incomplete: false\n")
+    for number in range(1, count + 1):
+        write_dicom(tiny_leg(number), folder / "scans" / str(number))
+
+
+def run_here(code, study):
+    """Run a study without Slurm."""
+    environment = {**os.environ, "PYTHONPATH": str(code / "scripts")}
+    command = [sys.executable, "-m", "calciflow.launcher", "run", str(study)]
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+
+
+def test_groups_leave_no_images_where_none_are_kept(cluster, tmp_path):
+    """A scan's volumes pass from stage to stage inside its job, and are gone at the end; results are as ever."""
     code = copy_code(tmp_path / "code")
     study = tmp_path / "study"
-    rows = [f"sub-0{n}\tses-01\tscans/{n}" for n in range(1, 7)]
-    people = "".join(f"sub-0{n}\t{'DM' if n % 2 else 'SSc'}\n" for n in range(1, 7))
-    sheet = "\n".join(["participant_id\tsession_id\tsource", *rows, ""])
-    write_sheets(study, sheet, people, "allow_incomplete: false\n")
-    for number in range(1, 7):
-        write_dicom(tiny_leg(number), study / "scans" / str(number))
+    tiny_study(study, 2)
+    local = tmp_path / "local"
+    shutil.copytree(study, local)
+    (study / "config" / "config.yaml").write_text("keep_images: false\n")
+    run = Run(cluster, code, study)
+    assert run.end(900) == 0, run.text()
+    asked = list(mine(cluster, run).values())
+    assert len(asked) == 1 + 2 + STUDY_JOBS, "index of both, a job each, and the study's, as forecast says"
+    assert {state for state, _, _ in asked} == {"COMPLETED"}
+    assert f"{index_memory_mb()}M" in [memory for _, memory, _ in asked], "two that share a job are read in turn"
+    run_here(code, local)
+    kept, bare = files(local), files(study)
+    volumes = {name for name in kept if name.endswith(tuple(f"ses-01_{image}" for image in IMAGES))}
+    assert len(volumes) == 6
+    assert bare.keys() == kept.keys() - volumes
+    assert [name for name in bare if bare[name] != kept[name]] == ["results/report.html"], "which tells every setting"
+    again = Run(cluster, code, study)
+    assert again.end(300) == 0
+    assert again.text().count("Nothing to be done") == 1, "nothing is missed"
+
+
+def test_six_scans_through_kills_equal_a_local_run(cluster, tmp_path):
+    code = copy_code(tmp_path / "code")
+    study = tmp_path / "study"
+    tiny_study(study, 6)
     local = tmp_path / "local"
     shutil.copytree(study, local)
 
@@ -242,17 +387,7 @@ def test_six_scans_through_kills_equal_a_local_run(cluster, tmp_path):
         assert run.end(1200) == 0, run.text()
     finally:
         cluster.start_node(node)
-    environment = {**os.environ, "PYTHONPATH": str(code / "scripts")}
-    command = [sys.executable, "-m", "calciflow.launcher", "run", str(local)]
-    subprocess.run(command, env=environment, check=True, capture_output=True)
-
-    def files(folder):
-        return {
-            str(path.relative_to(folder)): path.read_bytes()
-            for path in sorted((folder / "results").rglob("*"))
-            if path.is_file()
-        }
-
+    run_here(code, local)
     one, other = files(local), files(study)
     assert sorted(one) == sorted(other)
     assert [name for name in one if one[name] != other[name]] == []
