@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from calciflow.anatomy.ends import with_fingers
+from calciflow.anatomy.ends import hands_alone, with_fingers
 from calciflow.anatomy.grid import Grid
+from calciflow.anatomy.levels import hands_beside, trunk_only
 from calciflow.anatomy.limbs import ARM_SEGMENTS, Arm
 
 SHAPE, STEP = (60, 50, 60), (4.0, 4.0, 4.0)
@@ -60,3 +61,55 @@ def test_what_is_far_from_any_hand_is_left():
     bone = bone & ~(phalanges & (z >= 90))  # only the last phalanges are left, 66 mm away
     ((_, same),) = with_fingers([("left", arm)], bone, body, GRID)
     assert len(same.nodes) == len(arm.nodes)
+
+
+def beside(cut=True):
+    """Two thighs, and a hand beside each that the field of view cuts off at the wrist; its fingertips at z = 40 mm."""
+    z, y, x = np.meshgrid(*[np.arange(n) * s for n, s in zip((60, 50, 120), STEP, strict=True)], indexing="ij")
+    body, bone = np.zeros(z.shape, bool), np.zeros(z.shape, bool)
+    for thigh_x, hand_x in ((140, 40), (340, 440)):
+        body |= np.hypot(y - 100, x - thigh_x) < 60
+        bone |= np.hypot(y - 100, x - thigh_x) < 14
+        hand = (np.abs(y - 100) < 40) & (np.abs(x - hand_x) < 14) & (z >= 40)
+        if not cut:
+            hand &= z < 200
+        body |= hand
+        bone |= hand & (np.abs((y - 60) % 20 - 10) < 5) & (np.abs(x - hand_x) < 5) & (z >= 46)
+    right = np.broadcast_to(x > 240, z.shape)
+    grid = Grid((1, 1, 1), z.shape, z.shape, STEP)
+    return bone, body, right, grid, x
+
+
+def test_hands_cut_off_at_the_wrist_are_hands():
+    bone, body, right, grid, _ = beside()
+    arms = dict(hands_alone(bone, body, right, grid))
+    assert set(arms) == {"left", "right"}
+    nodes = arms["right"].nodes
+    assert (nodes[:, 2] * STEP[2] > 400).all()
+    height = nodes[:, 0] * STEP[0] - 40
+    # A hand of 184 mm: the fingers reach 92 mm up from their tips (Winter 2009), the wrist lies above.
+    names = np.array(ARM_SEGMENTS)[arms["right"].segments]
+    assert set(names[height < 88]) == {"fingers"}
+    assert set(names[(height > 96) & (height < 190)]) == {"hand"}
+
+
+def test_what_ends_below_the_border_is_no_hand_alone():
+    bone, body, right, grid, _ = beside(cut=False)
+    assert hands_alone(bone, body, right, grid) == []
+
+
+def test_hands_beside_the_thighs_do_not_speak_for_the_pelvis():
+    """Five bones a side and 450 mm of width once made pelvis of two thighs, with a cavity of 1.7 l in them."""
+    bone, body, right, grid, x = beside()
+    aside = np.abs(x - 240).astype(np.float32)
+    for half, shaft in ((~right, 140), (right, 340)):
+        kept = trunk_only(bone, body, aside, half, grid) & half
+        assert (np.abs(x[kept] - shaft) < 20).all()
+        assert kept.sum() == (bone & half & (np.abs(x - shaft) < 20)).sum()
+
+
+def test_two_legs_are_both_legs():
+    _, body, right, grid, x = beside()
+    legs = body & (np.abs(x - 40) > 20) & (np.abs(x - 440) > 20)
+    assert not hands_beside(legs, right, grid).any()
+    assert not hands_beside(legs, ~right, grid).any()

@@ -1,4 +1,6 @@
-"""Fingers that the way along the bones lost: small bones in flesh that belongs to a hand alone.
+"""Hands without their arms, and fingers that the way along the bones lost.
+
+Small bones in flesh that belongs to a hand alone are of that hand.
 
 Over a joint in thick slices the gap to the next phalanx may be wider than that to other bones, so that the skeleton's
 graph leads elsewhere. Flesh tells then: in the air around it a finger is joined to nothing but its palm.
@@ -12,7 +14,8 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from calciflow.anatomy.grid import Grid, Mask, apart
-from calciflow.anatomy.limbs import ARM_SEGMENTS, Arm
+from calciflow.anatomy.levels import hands_beside
+from calciflow.anatomy.limbs import ARM_SEGMENTS, KNUCKLES, REACH_MM, WRIST, WRIST_MM, Arm
 
 SECTION_CM2 = 80.0
 """Largest section of two hands that touch; of a trunk, a thigh and a head's middle it is larger."""
@@ -22,6 +25,43 @@ PHALANX_ML = 20.0
 
 NEAR_MM = 45.0
 """A lost bone begins within the length of a proximal phalanx of a found one."""
+
+
+HAND_BONE_ML = 5.0
+"""A hand has 60 to 100 ml of bone; its fingers alone, 20 ml."""
+
+
+def hands_alone(bone: Mask, body: Mask, right: Mask, grid: Grid) -> list[tuple[str, Arm]]:
+    """Find hands beside the legs that come in from above without an arm, as in a scan from mid-thigh down.
+
+    They are cut into segments by the height over the fingertips.
+
+    Parameters
+    ----------
+    bone, body
+        Skeleton and body.
+    right
+        The half of the grid to the patient's right.
+    """
+    out = []
+    for side, half in (("left", ~right), ("right", right)):
+        pieces = cc3d.connected_components(hands_beside(body, half, grid), connectivity=6)
+        entering = np.unique(pieces[-2:])
+        amount = np.bincount(pieces[bone], minlength=int(pieces.max()) + 1)
+        amount[np.setdiff1d(np.arange(len(amount)), entering)] = 0
+        amount[0] = 0
+        if amount.max() * grid.block_ml < HAND_BONE_ML:
+            continue
+        piece = pieces == int(amount.argmax())
+        nodes = np.argwhere(piece & bone)
+        bottom = int(np.flatnonzero(piece.any((1, 2)))[0])
+        height = (nodes[:, 0] - bottom) * grid.spacing[0]
+        segments = np.full(len(nodes), ARM_SEGMENTS.index("forearm"))
+        segments[height < (1.0 - WRIST) * REACH_MM + WRIST_MM] = ARM_SEGMENTS.index("hand")
+        segments[height < (1.0 - KNUCKLES) * REACH_MM] = ARM_SEGMENTS.index("fingers")
+        root = nodes[nodes[:, 0] == nodes[:, 0].max()].mean(0)
+        out.append((side, Arm(nodes, segments, {}, root, bottom > 2)))
+    return out
 
 
 def with_fingers(arms: list[tuple[str, Arm]], bone: Mask, body: Mask, grid: Grid) -> list[tuple[str, Arm]]:

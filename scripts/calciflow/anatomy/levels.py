@@ -153,6 +153,9 @@ def costs(p: Profile) -> NDArray[np.float64]:
     return rows
 
 
+HAND_CM2 = 60.0
+"""Section of a palm with its thumb (30 cm2), or of a hand that lies flat."""
+
 KNEE_MM, SHIN_MM = 105.0, 12.0
 """From the widening of the tibia to the patella's upper border; and down towards the tibial tuberosity."""
 
@@ -163,14 +166,32 @@ JAW_MM = 40.0
 """Jaw below the lowest slice of the cranial cavity."""
 
 
-def trunk_only(bone: Mask, body: Mask, aside: NDArray[np.float32]) -> Mask:
-    """Leave out, in slices with a spine, bones in pieces of the section that the spine is not in: arms at the sides."""
+def trunk_only(bone: Mask, body: Mask, aside: NDArray[np.float32], half: Mask, grid: Grid) -> Mask:
+    """Leave out bones in pieces of the section that are no part of trunk or leg.
+
+    In slices with a spine: pieces that the spine is not in, as arms at the sides. In others: pieces of a hand's size
+    beside a larger one of the same half, as hands beside the thighs whose arms the field of view has cut off.
+    """
     labels = cc3d.connected_components(apart(body), connectivity=6)[::2]
     spine = bone & (aside < 30.0)
-    held = np.bincount(labels[spine], minlength=int(labels.max()) + 1)
-    held[0] = 0
-    axial = np.asarray(spine.any((1, 2)))
-    return bone & ((held > 0)[labels] | ~axial[:, None, None])
+    held = np.bincount(labels[spine], minlength=int(labels.max()) + 1) > 0
+    held[0] = False
+    axial = np.asarray(spine.any((1, 2)))[:, None, None]
+    return bone & np.where(axial, held[labels], ~hands_beside(body, half, grid))
+
+
+def hands_beside(body: Mask, half: Mask, grid: Grid) -> Mask:
+    """Find pieces of axial sections that have a hand's size and lie beside a piece more than twice as large."""
+    labels = cc3d.connected_components(apart(body & half), connectivity=6)[::2]
+    count = int(labels.max())
+    area = np.bincount(labels.ravel(), minlength=count + 1) * grid.spacing[1] * grid.spacing[2] / 100.0
+    of_slice = np.zeros(count + 1, np.int64)
+    of_slice[labels.reshape(-1)] = np.repeat(np.arange(len(labels)), labels[0].size)
+    largest = np.zeros(len(labels))
+    np.maximum.at(largest, of_slice[1:], area[1:])
+    hand = (area < HAND_CM2) & (area < 0.5 * largest[of_slice])
+    hand[0] = False
+    return np.asarray(hand[labels])
 
 
 SWITCH_MM = 12.0

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from calciflow.anatomy.ends import with_fingers
-from calciflow.anatomy.entering import arms_from_above
+from calciflow.anatomy.ends import hands_alone, with_fingers
+from calciflow.anatomy.entering import SPINE_HALF_MM, arms_from_above
 from calciflow.anatomy.grid import Grid, Mask, centres, closed, dilate
 from calciflow.anatomy.levels import LEVELS, adjust, costs, profile, sequence, trunk_only
 from calciflow.anatomy.limbs import JOINT_MM, Arm, find_arms, skeleton_graph
@@ -71,7 +71,10 @@ def follow_arms(
         return []
     slices = np.flatnonzero(area > 15)
     if len(slices) * grid.spacing[0] < CHEST_MM:
-        return with_fingers(arms_from_above(graph, aside, right, grid), bone, body, grid)
+        arms = arms_from_above(graph, aside, right, grid)
+        if not arms and not (bone & (aside < SPINE_HALF_MM))[-2:].any():
+            arms = hands_alone(bone, body, right, grid)
+        return with_fingers(arms, bone, body, grid)
     top = slices[-1]
     thorax = closed(lungs, 40.0, grid.spacing, flat=True)
     level = int(top - 40 / grid.spacing[0])
@@ -108,7 +111,7 @@ def find_levels(
     out: dict[str, NDArray[np.int64]] = {}
     sizes = {}
     for side, half in (("left", ~right), ("right", right)):
-        p = profile(body, trunk_only(rest, body, aside), lungs, skull, half, aside, grid)
+        p = profile(body, trunk_only(rest, body, aside, half, grid), lungs, skull, half, aside, grid)
         sizes[side] = p.total.sum()
         out[side] = adjust(sequence(costs(p), grid.spacing[0]), p.lung, grid.spacing[0])
     # A side that the image cuts, or that hardly is in view, goes by the other one.
