@@ -25,7 +25,7 @@ from calciflow.registration.limbs import correct_limbs
 from calciflow.registration.outline import LOST_OUTLINE, SEEN_BODY, body_fit, outline_of
 from calciflow.registration.rigid import rotation_degrees, search
 from calciflow.registration.scene import Scene, coarse, pet_coverage, with_pet
-from calciflow.registration.segments import SEGMENTS, Correction
+from calciflow.registration.segments import SEGMENTS, SHAFTS, Correction
 from calciflow.registration.settle import settle
 from calciflow.registration.skeleton import (
     HOT_CORRELATION,
@@ -41,7 +41,6 @@ from calciflow.registration.skeleton import (
 )
 
 _FEW_PARTS = 3
-_SHAFTS = ("upper_arm", "forearm", "thigh", "lower_leg")
 _MOST = 0.95
 """A motion is not needed if 95 % of the body's points stay below the least shift."""
 Verdict = Literal["kept", "not needed", "rejected", "untestable"]
@@ -96,7 +95,7 @@ class Alignment:
         """Per region group: distance between skeleton and uptake (across a shaft); None where it cannot be told."""
 
         def distance(name: str, one: LocalShift) -> float:
-            return round(one.across if name.split()[-1] in _SHAFTS else one.millimetres, 2)
+            return round(one.across if name.split()[-1] in SHAFTS else one.millimetres, 2)
 
         return {name: None if one is None else distance(name, one) for name, one in self.shifts.items()}
 

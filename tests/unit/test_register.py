@@ -14,7 +14,7 @@ from calciflow.index import index_scan
 from calciflow.labels import region_label
 from calciflow.mapping import Mapping, load_mapping
 from calciflow.register import align, register_scan, residual_table
-from calciflow.registration.limbs import correct_limbs
+from calciflow.registration.limbs import _unslid, correct_limbs
 from calciflow.registration.outline import outline_of
 from calciflow.registration.rigid import search
 from calciflow.registration.scene import coarse, pet_coverage, sample, with_pet
@@ -289,6 +289,27 @@ def test_a_shaft_is_not_said_to_have_slid_along_itself():
     assert shift.across == pytest.approx(0.3)
     assert shift.millimetres == pytest.approx(np.hypot(0.3, 5))
     assert LocalShift(along, 0.7, 0.8, False, axis).across == 0
+
+
+@pytest.mark.parametrize("gain", [0.004, 0.04])
+def test_a_slide_along_a_shaft_must_pay_for_itself(gain):
+    """A correlation that rises by 0.004 over 4 mm along the bone once slid a forearm that had moved across it alone."""
+    axis = np.array([0.0, 0.6, 0.8])
+    across = np.array([2.0, 0.0, 0.0])
+    centre = np.array([100.0, -40.0, 300.0])
+    matrix = np.eye(4)
+    matrix[:3, :3] = Rotation.from_rotvec([0.0, 0.0, 0.02]).as_matrix()
+    matrix[:3, 3] = centre + across + 4.0 * axis - matrix[:3, :3] @ centre
+
+    def agree(trial):
+        slide = (trial[:3, :3] @ centre + trial[:3, 3] - centre) @ axis
+        return 0.90 + gain * slide / 4.0
+
+    found, fits = _unslid(matrix, agree(matrix), centre, axis, agree)
+    moved = found[:3, :3] @ centre + found[:3, 3] - centre
+    np.testing.assert_allclose(moved, across + (4.0 * axis if gain > 0.01 else 0.0), atol=1e-6)
+    np.testing.assert_array_equal(found[:3, :3], matrix[:3, :3])
+    assert fits == pytest.approx(agree(found))
 
 
 def test_the_pet_is_cut_to_the_body_and_made_finite(body):

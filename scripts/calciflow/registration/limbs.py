@@ -5,6 +5,7 @@ displacement field, in which neighbours along a limb blend over their joint and 
 that it lies on.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
 
@@ -24,6 +25,7 @@ from calciflow.registration.skeleton import (
     REACH_MM,
     LocalShift,
     Pattern,
+    axis_of,
     correlations,
     local_shift,
     significant,
@@ -58,6 +60,24 @@ def _pivot(skeleton: Pattern, placed: NDArray[np.float64], segment: Segment) -> 
     return near.mean(axis=0) if len(near) else None
 
 
+def _unslid(
+    matrix: NDArray[np.float64],
+    fits: float,
+    centre: NDArray[np.float64],
+    axis: NDArray[np.float64],
+    agree: Callable[[NDArray[np.float64]], float],
+) -> tuple[NDArray[np.float64], float]:
+    """A motion without its slide along the bone, unless the slide fits markedly better; and how it fits.
+
+    A shaft looks alike all along: noise once slid a forearm by 4 mm that had moved across its axis alone.
+    """
+    slide = float((move(matrix, centre[None])[0] - centre) @ axis)
+    stays = matrix.copy()
+    stays[:3, 3] = np.round(stays[:3, 3] - slide * axis, 9)
+    fits_unslid = agree(stays)
+    return (matrix, fits) if fits - fits_unslid > LEAST_GAIN else (stays, fits_unslid)
+
+
 def correct_segment(
     scene: Scene,
     skeleton: Pattern,
@@ -67,11 +87,13 @@ def correct_segment(
     pivot: NDArray[np.float64] | None,
     min_shift_mm: float,
     max_shift_mm: float,
+    shaft: bool = False,
 ) -> Correction:
     """Refine a segment's local shift to a small rigid motion, and judge it.
 
     ``placed``: the skeleton's points under the whole body's transform, RAS mm, (n, 3); ``labels``: the regions whose
-    skeleton tells; ``pivot``: the joint that holds the segment, RAS mm under that transform, None if out of view.
+    skeleton tells; ``pivot``: the joint that holds the segment, RAS mm under that transform, None if out of view;
+    ``shaft``: whether it looks alike all along.
     """
     still = np.eye(4)
     if start is None:
@@ -79,6 +101,7 @@ def correct_segment(
     chosen = np.flatnonzero(np.isin(skeleton.region, labels))
     picked = chosen[:: max(1, len(chosen) // _POINTS)]
     points, expected = placed[picked], skeleton.expected[picked]
+    volume_ml = len(chosen) * skeleton.point_ml
     centre = np.average(points, axis=0, weights=expected + 1e-6)
     cap = uptake_cap(sample(scene.pet, points + start.shift))
 
@@ -103,16 +126,22 @@ def correct_segment(
             found, height = climb(score, swings[number], _TURN_STEPS_DEG, _SHIFT_STEPS_MM)
             if height > value + 1e-6:
                 best, value = found, height
+    whole, bone = placed[chosen], skeleton.expected[chosen]
+
+    def agree(matrix: NDArray[np.float64]) -> float:
+        return float(correlations(bone, sample(scene.pet, move(matrix, whole))[None], cap)[0])
+
     matrix = np.round(turn_about(centre, best), 9)
-    whole = placed[chosen]
-    after = float(correlations(skeleton.expected[chosen], sample(scene.pet, move(matrix, whole))[None], cap)[0])
-    before = float(correlations(skeleton.expected[chosen], sample(scene.pet, whole)[None], cap)[0])
-    bone = move(matrix, points) - points
-    shift = float(np.average(np.sqrt((bone**2).sum(axis=1)), weights=expected + 1e-6))
+    after = agree(matrix)
+    if shaft:
+        matrix, after = _unslid(matrix, after, centre, axis_of(whole, bone), agree)
+    before = agree(still)
+    away = move(matrix, points) - points
+    shift = float(np.average(np.sqrt((away**2).sum(axis=1)), weights=expected + 1e-6))
     told = (shift, before, after)
     if after < HOT_REGION:
         return Correction("untestable", f"no uptake within {REACH_MM:g} mm looks like its skeleton", still, *told)
-    if not significant(before, after, len(chosen) * skeleton.point_ml):
+    if not significant(before, after, volume_ml):
         return Correction("not needed", "no motion beyond chance", still, *told)
     if shift < min_shift_mm:
         return Correction("not needed", f"the motion found is below {min_shift_mm:g} mm", still, *told)
@@ -145,7 +174,7 @@ def correct_limbs(
         start, labels = max(starts, key=_gain)
         pivot = _pivot(skeleton, placed, segment)
         corrections[segment.name] = correct_segment(
-            scene, skeleton, placed, labels, start, pivot, min_shift_mm, max_shift_mm
+            scene, skeleton, placed, labels, start, pivot, min_shift_mm, max_shift_mm, segment.shaft
         )
     # Each round takes at least one correction back: what a neighbour loses with it is looked at again.
     while True:

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from calciflow.labels import region_label
 from calciflow.registration.outline import NO_FIT, Fit
 
+SHAFTS = ("upper_arm", "forearm", "thigh", "lower_leg")
+
 
 @dataclass(frozen=True)
 class Segment:
@@ -33,6 +35,11 @@ class Segment:
     regions: tuple[tuple[str, str], ...]
     ends: tuple[tuple[tuple[str, str], ...], ...] = ((),)
     holder: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def shaft(self) -> bool:
+        """Whether its bone looks alike all along."""
+        return self.regions[0][0] in SHAFTS
 
     @property
     def holder_labels(self) -> tuple[int, ...]:

@@ -246,11 +246,11 @@ def local_shift(
     before, after = (float(value) for value in quality(np.array([np.zeros(3), best]), len(chosen)))
     if not np.isfinite(before) or not np.isfinite(after):
         return None
-    axis = _axis(placed[chosen], skeleton.expected[chosen])
+    axis = axis_of(placed[chosen], skeleton.expected[chosen])
     return LocalShift(best, before, after, significant(before, after, volume_ml), axis)
 
 
-def _axis(points: NDArray[np.float64], weights: NDArray[np.float32]) -> NDArray[np.float64]:
+def axis_of(points: NDArray[np.float64], weights: NDArray[np.float32]) -> NDArray[np.float64]:
     """Direction in which weighted points (n, 3) spread most."""
     away = points - np.average(points, axis=0, weights=weights)
     spread = np.einsum("ni,n,nj->ij", away, weights.astype(np.float64), away)
