@@ -309,6 +309,7 @@ FLAGS = {
     "fluid-calcium level": "A flat step in density from back to front.",
     "misregistered": "In a region where PET and CT lie further apart than `register.tolerance_mm`: no uptake "
     "there reads `indeterminate`.",
+    "arterial wall?": "One of three small deposits in a row along the femoral artery: plaques of its wall, or chance.",
     "possible myositis": "Diffuse or mirrored uptake in muscle without calcium: listed, but in no score and no burden.",
 }
 """Words of the column ``flags``."""
@@ -321,6 +322,7 @@ CAUSES = {
     "metal streak": "A streak of metal.",
     "teeth": "Teeth.",
     "bone": "A piece of the skeleton.",
+    "arterial wall": "A row of plaques along a femoral artery.",
     "on the skin": "Sticks out of the body as a whole: electrodes, leads, tubes.",
     "viscera, bowel contents or contrast": "Dense, but inside the body's cavities.",
     "outside the body": "Not in the body.",

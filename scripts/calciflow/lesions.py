@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from calciflow.deposits.arteries import arterial_walls
 from calciflow.deposits.ct import CtRules, Deposit, find_deposits
 from calciflow.deposits.match import Part, match
 from calciflow.deposits.metal import Metal, find_metal
@@ -122,6 +123,7 @@ def detect(
     metal = find_metal(ct.array, tissues, ct.spacing)
     midline = anatomy.get("midline") or {}
     deposits = _keep_deposits(deposits, tissues, regions, metal, ct, midline, dropped)
+    deposits = _off_arteries(deposits, tissues, ct, anatomy.get("joints") or [], dropped)
     scene = build_scene(suv, ct, tissues, regions, mapping, fwhm)
     if scene is None:
         warnings.append("The PET shows nothing of the body that the CT shows: no uptake could be measured.")
@@ -202,6 +204,32 @@ def _keep_deposits(
             deposit.flags.extend(verdict.flags)
             kept.append(deposit)
     return kept
+
+
+def _off_arteries(
+    deposits: list[Deposit],
+    tissues: NDArray[np.uint8],
+    ct: Volume,
+    joints: Sequence[Table[str, Any]],
+    dropped: Counter[str],
+) -> list[Deposit]:
+    """Drop plaques of the femoral arteries; flag what may be one."""
+    among = [i for i, one in enumerate(deposits) if _mostly(tissues[tuple(one.voxels.T)]) == TISSUES["muscle"]]
+    if not among:
+        return deposits
+    centres = np.array([ct.world(deposits[i].voxels).mean(axis=0) for i in among])
+    volumes = np.array([len(deposits[i].voxels) * ct.voxel_ml for i in among])
+    walls, perhaps = arterial_walls(centres, volumes, joints)
+    for i in np.flatnonzero(perhaps):
+        deposits[among[i]].flags.append("arterial wall?")
+    plaques = {among[i] for i in np.flatnonzero(walls)}
+    if plaques:
+        dropped["arterial wall"] = len(plaques)
+    return [one for i, one in enumerate(deposits) if i not in plaques]
+
+
+def _mostly(labels: NDArray[np.uint8]) -> int:
+    return int(np.bincount(labels).argmax())
 
 
 def _keep_foci(
