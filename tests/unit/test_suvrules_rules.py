@@ -116,6 +116,24 @@ def test_a_later_injection_lowers_every_kind_of_suv_alike():
         assert (before.uptake_minutes, after.uptake_minutes) == (60.0, 30.0)
 
 
+def test_a_later_injection_counts_from_the_headers_in_its_own_time_zone():
+    values = {
+        "Units": "GML",
+        "TimezoneOffsetFromUTC": "+0100",
+        "dose__RadiopharmaceuticalStartDateTime": "20250101090000.00+0000",  # 10:00 at the scanner
+        "dose__RadiopharmaceuticalStartTime": None,
+    }
+    after = evaluate(header(**values), {"injection_datetime": "2025-01-01T10:30:00"})
+    assert after.factors[0] == pytest.approx(2 ** (-1800 / 6586.2), rel=1e-9)
+
+
+def test_a_scan_that_starts_with_the_injection_has_its_whole_dose():
+    at_once = header(
+        dose__RadiopharmaceuticalStartDateTime="20250101110000.00", dose__RadiopharmaceuticalStartTime="110000.00"
+    )
+    assert evaluate(at_once).factors[0] == pytest.approx(70e3 / 368.08e6, rel=1e-9)
+
+
 def test_a_lean_suv_with_the_sheets_weight_divides_by_the_scanners_own_mass():
     values = {"Units": "GML", "SUVType": "LBM", "PatientSex": "M"}
     assert evaluate(header(**values), {"weight_kg": 80}).factors[0] == pytest.approx(80 / 57.8)
