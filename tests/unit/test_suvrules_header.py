@@ -74,6 +74,24 @@ def test_enhanced_frames_follow_the_order_asked_for():
     assert extract(dataset, frames=[2, 0])["slices"]["acquisition_datetime"] == ["20250101130500", "20250101110500"]
 
 
+def test_what_all_frames_share_counts_for_each_and_a_frames_own_value_wins():
+    # PS3.3 C.7.6.16: a functional group stands in the shared sequence or in that of each frame
+    own, shared = enhanced(count=3), enhanced(count=3)
+    groups = shared[0].PerFrameFunctionalGroupsSequence
+    common = Dataset()
+    for keyword in ("PixelValueTransformationSequence", "RealWorldValueMappingSequence"):
+        setattr(common, keyword, groups[0][keyword].value)
+        for group in groups:
+            delattr(group, keyword)
+    shared[0].SharedFunctionalGroupsSequence = [common]
+    assert extract(through_file(shared)) == extract(through_file(own))
+    assert extract(shared)["slices"]["slope"] == ["2"] * 3
+    special = Dataset()
+    special.RescaleSlope = "5"
+    groups[1].PixelValueTransformationSequence = [special]
+    assert extract(shared)["slices"]["slope"] == ["2", "5", "2"]
+
+
 def test_empty_and_broken_data_sets_give_a_header():
     for series in ([], [Dataset()], [Dataset(), base(1)[0]]):
         header = extract(series)
