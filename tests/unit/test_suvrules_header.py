@@ -92,6 +92,31 @@ def test_what_all_frames_share_counts_for_each_and_a_frames_own_value_wins():
     assert extract(shared)["slices"]["slope"] == ["2", "5", "2"]
 
 
+def test_values_in_sequences_are_found_by_the_standards_names():
+    dataset = enhanced(count=2)
+    for number, frame in enumerate(dataset[0].PerFrameFunctionalGroupsSequence):
+        factors = Dataset()
+        factors.DecayFactor = 1.25 + number
+        frame.PETFrameCorrectionFactorsSequence = [factors]
+        frame.PixelValueTransformationSequence[0].RescaleIntercept = str(-3 - number)
+    agent = Dataset()
+    agent.CodeValue, agent.CodingSchemeDesignator, agent.CodeMeaning = "C-B1031", "SRT", "Fluoride F^18^"
+    dataset[0].RadiopharmaceuticalInformationSequence[0].RadiopharmaceuticalCodeSequence = [agent]
+    header = extract(through_file(dataset))
+    assert header["slices"]["decay_factor"] == ["1.25", "2.25"]
+    assert header["slices"]["intercept"] == ["-3", "-4"]
+    assert header["administrations"][0]["agent_code"] == {"code": "C-B1031", "meaning": "Fluoride F^18^"}
+
+
+def test_a_frame_with_two_mappings_counts_by_the_first():
+    dataset = enhanced("Bq/ml", count=1)
+    frame = dataset[0].PerFrameFunctionalGroupsSequence[0]
+    second = enhanced("{counts}", count=1)[0].PerFrameFunctionalGroupsSequence[0].RealWorldValueMappingSequence[0]
+    del frame.RealWorldValueMappingSequence[0].MeasurementUnitsCodeSequence
+    frame.RealWorldValueMappingSequence.append(second)
+    assert extract(dataset)["slices"]["real_world_unit"] == [None]
+
+
 def test_empty_and_broken_data_sets_give_a_header():
     for series in ([], [Dataset()], [Dataset(), base(1)[0]]):
         header = extract(series)
