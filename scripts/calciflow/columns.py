@@ -323,6 +323,7 @@ CAUSES = {
     "teeth": "Teeth.",
     "bone": "A piece of the skeleton.",
     "arterial wall": "A row of plaques along a femoral artery.",
+    "phlebolith": "Small and round in the lesser pelvis, between both hip bones: a stone of a vein.",
     "on the skin": "Sticks out of the body as a whole: electrodes, leads, tubes.",
     "viscera, bowel contents or contrast": "Dense, but inside the body's cavities.",
     "outside the body": "Not in the body.",

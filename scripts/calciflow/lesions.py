@@ -16,7 +16,7 @@ from calciflow.deposits.metal import Metal, find_metal
 from calciflow.deposits.nolesion import Verdict, in_dense, in_urine, judge_deposit, judge_focus
 from calciflow.deposits.onskin import on_skin
 from calciflow.deposits.pet import Focus, PetRules, find_foci
-from calciflow.deposits.places import at_spine, at_sternum
+from calciflow.deposits.places import at_pelvic_vein, at_spine, at_sternum
 from calciflow.deposits.reference import ct_blur, kvp_threshold, slice_noise
 from calciflow.deposits.rows import COLUMNS, Facts, lesion_rows
 from calciflow.deposits.scene import PetScene, build_scene, pet_fraction
@@ -193,7 +193,10 @@ def _keep_deposits(
             dropped["on the skin"] += 1
             continue
         verdict = judge_deposit(deposit, ct.array, tissues, regions, metal, ct.spacing)
-        centre = ct.world(deposit.voxels).mean(axis=0)
+        points = ct.world(deposit.voxels)
+        centre = points.mean(axis=0)
+        if verdict.cause is None and at_pelvic_vein(points, tissues, regions, ct):
+            verdict = Verdict("phlebolith")
         if verdict.cause is None and (
             at_sternum(centre, tissues, ct, midline) or at_spine(centre, tissues, regions, ct, midline)
         ):

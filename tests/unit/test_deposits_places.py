@@ -6,7 +6,7 @@ from scipy import ndimage
 
 from calciflow.deposits.background import soft_background, tissue_levels
 from calciflow.deposits.blocks import block_percentile
-from calciflow.deposits.places import at_spine
+from calciflow.deposits.places import at_pelvic_vein, at_spine
 from calciflow.deposits.scene import lean_in_fat
 from calciflow.deposits.uncertain import released_bone
 from calciflow.images import Volume
@@ -49,6 +49,52 @@ def test_without_midline_or_away_from_the_spine_nothing_is_told():
     assert not at_spine(place, labels, regions, ct, {})
     assert not at_spine(place, labels, np.full_like(regions, region_label("head", "right")), ct, MIDLINE)
     assert not at_spine(place, np.where(labels == TISSUES["bone"], TISSUES["muscle"], labels), regions, ct, MIDLINE)
+
+
+def pelvis():
+    """A pelvis of 360 x 220 mm (RAS, 2 mm voxels, the middle at 0) with a hip bone on either side at 70 mm."""
+    y, x = np.meshgrid(np.arange(121) - 60, np.arange(201) - 100, indexing="ij")
+    section = np.where(np.hypot(x * 2 / 180.0, y * 2 / 110.0) < 1, TISSUES["muscle"], 0).astype(np.uint8)
+    for middle in (-70, 70):
+        section[np.hypot(x * 2 - middle, y * 2) < 18] = TISSUES["bone"]
+    labels = np.repeat(section[None], 9, axis=0)
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    affine[:3, 3] = [-200.0, -120.0, -8.0]
+    regions = np.full(labels.shape, region_label("pelvis", "right"), np.uint8)
+    return labels, regions, Volume(labels.astype(np.int16), affine)
+
+
+def ball(centre, width):
+    grid = np.stack(np.meshgrid(*[np.arange(-width / 2, width / 2 + 0.1, 1.0)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    return grid[np.linalg.norm(grid, axis=1) <= width / 2] + centre
+
+
+@pytest.mark.parametrize(
+    ("centre", "width", "vein"),
+    [
+        ((40.0, 0.0, 0.0), 5.0, True),
+        ((-30.0, 8.0, 0.0), 8.0, True),
+        # lateral of the hip bone, as in the gluteal muscles; a tumoral mass; before and behind the bones
+        ((110.0, 0.0, 0.0), 5.0, False),
+        ((40.0, 0.0, 0.0), 16.0, False),
+        ((0.0, 60.0, 0.0), 5.0, False),
+        ((0.0, -80.0, 0.0), 5.0, False),
+    ],
+)
+def test_small_stones_between_the_hip_bones_are_of_veins(centre, width, vein):
+    labels, regions, ct = pelvis()
+    assert at_pelvic_vein(ball(centre, width), labels, regions, ct) is vein
+
+
+def test_between_thighs_and_under_the_skin_there_are_no_pelvic_veins():
+    labels, regions, ct = pelvis()
+    stone = ball((30.0, 0.0, 0.0), 5.0)
+    assert not at_pelvic_vein(stone, labels, np.full_like(regions, region_label("thigh", "right")), ct)
+    without = np.where(labels == TISSUES["bone"], TISSUES["muscle"], labels)
+    assert not at_pelvic_vein(stone, without, regions, ct)
+    thin = labels.copy()
+    thin[:, 75:] = 0  # the skin lies 30 mm before it
+    assert not at_pelvic_vein(stone, thin, regions, ct)
 
 
 def limb_pet(fwhm=6.0, step=3.0):

@@ -1,4 +1,4 @@
-"""Bones that maps miss most easily, told by their place: the sternum and the spinous processes."""
+"""What its place tells: bones that maps miss most easily (sternum, spinous processes), and stones of pelvic veins."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -26,6 +26,49 @@ SPINE_REACH_MM = 60.0
 SPINE_HALF_WIDTH_MM = 15.0
 SPINE_AREA_MM2 = 100.0
 """Bone of an arch or a vertebral body in one slice within that width."""
+
+PHLEBOLITH_MM = 10.0
+"""Phleboliths are round and 2 to 7 mm wide, as radiologists know them; a few reach 10 mm, and CT's blur adds to it."""
+
+PELVIC_ROW_MM = 10.0
+"""Bone counts as beside a place if it lies that far before or behind the line from side to side, at most."""
+
+PELVIC_WALL_MM2 = 150.0
+"""Section of a hip bone's wall or of an ischium on either side, at least: a rod of 14 mm."""
+
+PELVIC_DEPTH_MM = 40.0
+"""Nearer to the skin lies what hangs between the thighs and in the cleft of the buttocks."""
+
+
+def at_pelvic_vein(
+    points: NDArray[np.float64], tissues: NDArray[np.uint8], regions: NDArray[np.uint8], ct: Volume
+) -> bool:
+    """Whether a small round calcification lies in the lesser pelvis, between both hip bones: a stone of its veins.
+
+    Calcinosis is of skin, fat and muscles; what lies between the hip bones is bladder, rectum, inner genitals and
+    their veins, whose stones half of all adults have.
+
+    Parameters
+    ----------
+    points
+        The deposit's voxels, RAS mm, shape (n, 3).
+    tissues, regions
+        Label maps on the grid of ``ct``.
+    """
+    if float(np.ptp(points, axis=0).max()) > PHLEBOLITH_MM:
+        return False
+    z, y, x = np.clip(np.rint(ct.index(points.mean(axis=0)[None])[0]), 0, np.array(tissues.shape) - 1).astype(int)
+    label = int(regions[z, y, x])
+    if not label or region_of(label)[0] != "pelvis":
+        return False
+    _, down, across = ct.spacing
+    reach = round(PELVIC_ROW_MM / down)
+    row = tissues[z, max(y - reach, 0) : y + reach + 1] == TISSUES["bone"]
+    if min(row[:, :x].sum(), row[:, x + 1 :].sum()) * down * across < PELVIC_WALL_MM2:
+        return False
+    outside = np.argwhere(tissues[z] == 0)
+    away = np.hypot((outside[:, 0] - y) * down, (outside[:, 1] - x) * across)
+    return not len(away) or float(away.min()) >= PELVIC_DEPTH_MM
 
 
 def at_sternum(centre: NDArray[np.float64], tissues: NDArray[np.uint8], ct: Volume, midline: Mapping[str, Any]) -> bool:
