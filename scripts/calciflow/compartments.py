@@ -1,6 +1,6 @@
 """Stage ``compartments``: each lesion's tissue with a probability and the reason, and its region."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,9 @@ from scipy import ndimage
 
 from calciflow.files import read_json
 from calciflow.images import Volume, read_volume
+from calciflow.labels import region_label
 from calciflow.measure.boxes import grow
-from calciflow.placement.compartment import DIGITS, FLAT_CHANCE, probabilities, sentence, survey
+from calciflow.placement.compartment import DIGITS, FLAT_CHANCE, hand_joint_mm, probabilities, sentence, survey
 from calciflow.placement.marks import Placed, marks
 from calciflow.placement.misregistered import mark_misregistered
 from calciflow.placement.region import place
@@ -19,6 +20,9 @@ from calciflow.tables import read_table, write_table
 
 MARGIN_MM = 20.0
 """Surroundings that are looked at: the layers beside a lesion."""
+
+FINGERS_MM = 3.0
+"""Fingers are looked up every that many mm: how far a lesion lies from them need not be known better."""
 
 TEXTS = ("concordance", "compartment", "pet_status", "morphology", "structure", "flags", "reason")
 
@@ -73,6 +77,7 @@ def place_lesions(
     if not rows:
         return []
     boxes = ndimage.find_objects(labels)
+    hands = _Hands(regions, ct, anatomy.get("joints") or [])
     placed = []
     for row in rows:
         number = int(row["lesion_id"])
@@ -98,7 +103,8 @@ def place_lesions(
             own_counts=not calcified,
             weights=_calcium(crop, mask, row) if calcified else None,
         )
-        chances = probabilities(around, sheet=sheet, region=region, capsule_mm=capsule_mm)
+        apart = hands.joint_mm(points, str(side)) if region == "hand" else 0.0
+        chances = probabilities(around, sheet=sheet, region=region, capsule_mm=capsule_mm, hand_mm=apart)
         compartment = max(chances, key=lambda name: chances[name])
         depth = row.get("distance_to_skin_mm")
         row.update(
@@ -120,6 +126,29 @@ def place_lesions(
         placed.append(Placed(row, mask, crop, tissues[box], around))
     marks(placed, anatomy)
     return rows
+
+
+class _Hands:
+    """Wrists and fingers of a scan, looked up once a side."""
+
+    def __init__(self, regions: NDArray[np.uint8], ct: Volume, joints: Sequence[Mapping[str, Any]]) -> None:
+        self.regions, self.ct = regions, ct
+        self.wrists = {
+            str(one["side"]): np.array([one["x_mm"], one["y_mm"], one["z_mm"]], float)
+            for one in joints
+            if one["name"] == "wrist"
+        }
+        self.fingers: dict[str, NDArray[np.float64]] = {}
+
+    def joint_mm(self, points: NDArray[np.float64], side: str) -> float:
+        if side not in self.fingers:
+            step = [max(1, round(FINGERS_MM / size)) for size in self.ct.spacing]
+            thin = self.regions[:: step[0], :: step[1], :: step[2]]
+            found = (
+                np.argwhere(thin == region_label("fingers", side)) if side in ("left", "right") else np.empty((0, 3))
+            )
+            self.fingers[side] = self.ct.world(found * np.array(step))
+        return hand_joint_mm(points, self.wrists.get(side), self.fingers[side])
 
 
 FLAT_MM = 6.0

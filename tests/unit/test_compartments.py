@@ -16,7 +16,7 @@ from calciflow.images import write_volume
 from calciflow.labels import COMPARTMENTS, LESION_COLUMNS, TISSUES, region_label
 from calciflow.lesions import Rules, detect
 from calciflow.mapping import Mapping
-from calciflow.placement.compartment import Surroundings, probabilities
+from calciflow.placement.compartment import Surroundings, hand_joint_mm, probabilities
 from calciflow.placement.layers import read_layers
 from calciflow.placement.marks import at_pressure_point
 from calciflow.placement.region import place
@@ -115,6 +115,35 @@ def test_at_a_joints_capsule_and_deep_to_fat_is_periarticular():
     assert only(placed(bodies.limb([belly], half_z=24.0), joints=[wide])).compartment == "muscle"
     shallow = Ball(0.0, 52.0, 0.0, 0.15, 600.0)
     assert only(placed(bodies.limb([shallow], half_z=24.0), joints=[wide])).compartment == "subcutaneous"
+
+
+def test_over_the_metacarpals_runs_no_joint_but_at_carpus_and_knuckles_all_is_joint():
+    # A tendon's nodule in the middle of the hand: 80 mm from the wrist's centre, 45 mm from the fingers.
+    limb = bodies.limb([Ball(17.5, 0.0, 0.0, 0.15, 600.0)], half_z=66.0)
+    hand, fingers = region_label("hand", "right"), region_label("fingers", "right")
+    heights = limb.ct.world(np.argwhere(np.ones((len(limb.ct.array), 1, 1), bool)))[:, 2]
+    limb.regions[:] = np.where(heights < -45.0, fingers, hand)[:, None, None]
+    limb.regions[limb.tissues == 0] = 0
+
+    def compartment(height, drop=False):
+        if drop:
+            limb.regions[limb.regions == fingers] = hand
+        wrist = {"name": "wrist", "side": "right", "x_mm": 0.0, "y_mm": 0.0, "z_mm": height, "radius_mm": 25.0}
+        return only(placed(limb, joints=[wrist])).compartment
+
+    assert compartment(80.0) == "muscle"
+    assert compartment(35.0) == "periarticular"
+    # without the fingers in view nobody knows where the knuckles are
+    assert compartment(80.0, drop=True) == "periarticular"
+
+
+def test_the_way_to_carpus_and_knuckles():
+    lesion = np.array([[0.0, 0.0, 0.0]])
+    fingers = np.array([[0.0, 0.0, -30.0], [0.0, 0.0, -60.0]])
+    assert hand_joint_mm(lesion, np.array([0.0, 0.0, 60.0]), fingers) == pytest.approx(15.0)
+    assert hand_joint_mm(lesion, np.array([0.0, 0.0, 90.0]), fingers) == pytest.approx(18.0)
+    assert hand_joint_mm(lesion, np.array([0.0, 0.0, 40.0]), fingers) == 0.0
+    assert hand_joint_mm(lesion, None, fingers) == hand_joint_mm(lesion, fingers[0], np.empty((0, 3))) == 0.0
 
 
 def around(**changes):

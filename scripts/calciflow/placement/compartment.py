@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from calciflow.labels import COMPARTMENTS, TISSUES
 from calciflow.measure.boxes import Spacing, distance_to
@@ -44,7 +45,14 @@ BLUR_MM = 2.0
 """Full width of a CT's blur: that near to a deposit its calcium makes fat read like muscle."""
 
 JOINTED = ("hand", "fingers", "foot", "toes")
-"""Regions with a joint every few centimetres: all that lies on bone there lies at a joint."""
+"""Regions with a joint every few centimetres: all that lies on bone there lies at a joint, but over the metacarpals."""
+
+CARPUS_MM = 45.0
+"""From the wrist's centre to the bases of the metacarpals: both rows of the carpus are some 35 to 40 mm long, and the
+wrist's centre lies at the radius' end."""
+
+KNUCKLE_MM = 12.0
+"""From the first of the fingers to their knuckles' capsules."""
 
 
 @dataclass(frozen=True)
@@ -165,13 +173,42 @@ def _nearest_joint(points: NDArray[np.float64], joints: Sequence[Mapping[str, An
     return best
 
 
-def probabilities(around: Surroundings, *, sheet: float, region: str | None, capsule_mm: float) -> dict[str, float]:
+def hand_joint_mm(
+    points: NDArray[np.float64], wrist: NDArray[np.float64] | None, fingers: NDArray[np.float64]
+) -> float:
+    """Distance of a lesion of the hand from carpus or knuckles, mm: between both, over the metacarpals, runs no joint.
+
+    Parameters
+    ----------
+    points
+        The lesion's voxels, RAS mm, (n, 3).
+    wrist
+        Centre of the wrist of that side, RAS mm; None if it is not in view.
+    fingers
+        Voxels of that side's fingers, RAS mm, (m, 3); some millimetres apart are near enough.
+
+    Returns
+    -------
+    float
+        0 at a joint, and where wrist or fingers are not in view: then nothing is told.
+    """
+    if wrist is None or not len(fingers):
+        return 0.0
+    carpus = float(np.linalg.norm(points - wrist, axis=1).min()) - CARPUS_MM
+    knuckles = float(cKDTree(fingers).query(points)[0].min()) - KNUCKLE_MM
+    return max(0.0, min(carpus, knuckles))
+
+
+def probabilities(
+    around: Surroundings, *, sheet: float, region: str | None, capsule_mm: float, hand_mm: float = 0.0
+) -> dict[str, float]:
     """Probability of each compartment; they add up to 1.
 
     The shares of the shell are the start, weighed by the layers: what is fat beside the lesion at its depth. A lesion
     whose middle lies in the skin's depth is skin's. A sheet (``sheet``: the chance that it is one) along the border of
     fat and muscle, its middle at the fascia's depth, is fascia's. What touches a joint's capsule, is deep to fat and
-    lies on bone is periarticular. In digits skin and subcutaneous tissue are one, and pulp goes before joint.
+    lies on bone is periarticular; in the hand and foot whatever lies on bone, ``hand_mm`` from a joint. In digits skin
+    and subcutaneous tissue are one, and pulp goes before joint.
     """
     shares = around.shares
     light, deep = shares["skin"] + shares["subcutaneous"], shares["muscle"]
@@ -193,7 +230,7 @@ def probabilities(around: Surroundings, *, sheet: float, region: str | None, cap
     for name in ("subcutaneous", "muscle"):
         result["fascia"] += along * result[name]
         result[name] *= 1.0 - along
-    joint_mm = 0.0 if region in JOINTED and np.isfinite(around.bone_mean) else around.joint_mm
+    joint_mm = hand_mm if region in JOINTED and np.isfinite(around.bone_mean) else around.joint_mm
     if np.isfinite(joint_mm):
         near = _step(capsule_mm - joint_mm, 0.0, PLACE_DOUBT_MM)
         near *= _step(BONE_MM - around.bone_mean, 0.0, PLACE_DOUBT_MM)
