@@ -310,6 +310,7 @@ FLAGS = {
     "misregistered": "In a region where PET and CT lie further apart than `register.tolerance_mm`: no uptake "
     "there reads `indeterminate`.",
     "arterial wall?": "One of three small deposits in a row along the femoral artery: plaques of its wall, or chance.",
+    "arthritis?": "Uptake at a joint without calcium, as of arthritis. Counts, unless in `cohort.exclude_flags`.",
     "possible myositis": "Diffuse or mirrored uptake in muscle without calcium: listed, but in no score and no burden.",
 }
 """Words of the column ``flags``."""

@@ -375,3 +375,13 @@ def test_settings_are_the_stages_arguments():
 def test_superficial_deposit_over_bone_at_the_elbow_is_a_pressure_point(change, pressed):
     row = {"region": "elbow", "compartment": "subcutaneous", "distance_to_bone_mm": 6.0, **change}
     assert at_pressure_point(row) is pressed
+
+
+def test_uptake_at_a_joint_without_calcium_may_be_arthritis():
+    joint = {"name": "knee", "side": "right", "x_mm": 0.0, "y_mm": 0.0, "z_mm": 0.0, "radius_mm": 20.0}
+    hot = Ball(17.5, 0.0, 0.0, 0.6, None, 9.0)
+    assert "arthritis?" in only(placed(bodies.limb([hot], half_z=24.0), joints=[joint]))["flags"]
+    calcified = Ball(17.5, 0.0, 0.0, 0.6, 600.0, 9.0)
+    assert "arthritis?" not in str(only(placed(bodies.limb([calcified], half_z=24.0), joints=[joint]))["flags"])
+    away = only(placed(bodies.limb([Ball(-28.0, 0.0, 0.0, 0.6, None, 9.0)], half_z=24.0), joints=[]))
+    assert "arthritis?" not in str(away["flags"])

@@ -59,6 +59,8 @@ def marks(placed: Sequence[Placed], anatomy: Mapping[str, Any]) -> None:
                 found.append("fluid-calcium level")
         elif _diffuse(row):
             found.append("possible myositis")
+        elif row.get("compartment") == "periarticular":
+            found.append("arthritis?")
         row["flags"] = ";".join(sorted(set(found))) or None
     _mirrored(placed, anatomy.get("midline"))
 
