@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from calciflow.anatomy.grid import Grid, Mask, apart
+from calciflow.anatomy.grid import Grid, Mask, sections
 from calciflow.anatomy.levels import hands_beside
 from calciflow.anatomy.limbs import ARM_SEGMENTS, KNUCKLES, REACH_MM, WRIST, WRIST_MM, Arm
 
@@ -113,10 +113,10 @@ def _gap(arm: Arm, bone: NDArray[np.int64], grid: Grid) -> float:
 
 def _hand_flesh(arms: list[tuple[str, Arm]], body: Mask, grid: Grid) -> Mask:
     """Sections of the body that are no larger than hands and hang together with a hand over such sections."""
-    sections = cc3d.connected_components(apart(body), connectivity=6)[::2]
-    area = np.bincount(sections.ravel()) * grid.spacing[1] * grid.spacing[2] / 100.0
+    labels = sections(body)
+    area = np.bincount(labels.ravel()) * grid.spacing[1] * grid.spacing[2] / 100.0
     area[0] = np.inf
-    pieces = cc3d.connected_components((area < SECTION_CM2)[sections], connectivity=6)
+    pieces = cc3d.connected_components((area < SECTION_CM2)[labels], connectivity=6)
     held = np.zeros(int(pieces.max()) + 1, bool)
     for _, arm in arms:
         held[pieces[tuple(_tips(arm).T)]] = True

@@ -6,7 +6,7 @@ import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
-from calciflow.anatomy.grid import Grid, Mask, apart
+from calciflow.anatomy.grid import Grid, Mask, sections
 
 LEVELS = ("foot", "lower_leg", "knee", "thigh", "pelvis", "abdomen", "chest", "neck", "head")
 """From the soles up."""
@@ -172,7 +172,7 @@ def trunk_only(bone: Mask, body: Mask, aside: NDArray[np.float32], half: Mask, g
     In slices with a spine: pieces that the spine is not in, as arms at the sides. In others: pieces of a hand's size
     beside a larger one of the same half, as hands beside the thighs whose arms the field of view has cut off.
     """
-    labels = cc3d.connected_components(apart(body), connectivity=6)[::2]
+    labels = sections(body)
     spine = bone & (aside < 30.0)
     held = np.bincount(labels[spine], minlength=int(labels.max()) + 1) > 0
     held[0] = False
@@ -182,7 +182,7 @@ def trunk_only(bone: Mask, body: Mask, aside: NDArray[np.float32], half: Mask, g
 
 def hands_beside(body: Mask, half: Mask, grid: Grid) -> Mask:
     """Find pieces of axial sections that have a hand's size and lie beside a piece more than twice as large."""
-    labels = cc3d.connected_components(apart(body & half), connectivity=6)[::2]
+    labels = sections(body & half)
     count = int(labels.max())
     area = np.bincount(labels.ravel(), minlength=count + 1) * grid.spacing[1] * grid.spacing[2] / 100.0
     of_slice = np.zeros(count + 1, np.int64)

@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 
-import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
-from calciflow.anatomy.grid import Grid, Mask, apart, bounding_box, distance
+from calciflow.anatomy.grid import Grid, Mask, bounding_box, distance, sections
 from calciflow.anatomy.levels import LEVELS
 from calciflow.anatomy.limbs import ARM_SEGMENTS, Arm
 from calciflow.labels import region_label
@@ -123,7 +122,7 @@ def assign(
 
 def _pieces(body: Mask, arm: Mask, rest: Mask) -> tuple[Mask, Mask]:
     """Find the pieces of axial sections that hold bones of arms alone, and those that hold none of them."""
-    labels = cc3d.connected_components(apart(body), connectivity=6)[::2]
+    labels = sections(body)
     count = int(labels.max())
     has_arm, has_rest = np.zeros(count + 1, bool), np.zeros(count + 1, bool)
     has_arm[np.unique(labels[arm])] = True

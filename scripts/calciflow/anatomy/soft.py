@@ -4,7 +4,7 @@ import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
-from calciflow.anatomy.grid import Grid, Mask, apart, closed, dilate, distance, erode, opened
+from calciflow.anatomy.grid import Grid, Mask, closed, dilate, distance, erode, opened, sections
 
 FAT_EDGE_HU = -30.0
 """Half way between fat (-100) and muscle (50)."""
@@ -76,7 +76,7 @@ def muscle_compartment(hu: NDArray[np.float32], body: Mask, bone: Mask, dense: M
     # shut by judging each slice alone, by fat that is wide enough, and by what reaches the skin.
     fat = body & ~inside
     wide = erode(fat & (hu > AIRY_HU), LEAK_MM, step, flat=True)
-    labels = cc3d.connected_components(apart(wide), connectivity=6)[::2]
+    labels = sections(wide)
     # Fat inside a thin wall comes near the skin as well, but only with a small part of it.
     pieces = np.bincount(labels[wide], minlength=int(labels.max()) + 1)
     shallow = wide & (depth <= LEAK_MM + 2.5 * max(step[1:]))
