@@ -1,6 +1,7 @@
 """PET to CT: known motions of analytic bodies, and cases that nothing can be said of."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,10 +15,11 @@ from calciflow.index import index_scan
 from calciflow.labels import region_label
 from calciflow.mapping import Mapping, load_mapping
 from calciflow.register import align, register_scan, residual_table
-from calciflow.registration.limbs import _unslid, correct_limbs
+from calciflow.registration.limbs import _unslid, borne_out, correct_limbs
 from calciflow.registration.outline import outline_of
 from calciflow.registration.rigid import search
 from calciflow.registration.scene import coarse, pet_coverage, sample, with_pet
+from calciflow.registration.segments import Correction
 from calciflow.registration.settle import settle
 from calciflow.registration.skeleton import LocalShift, compare, skeleton_of
 from calciflow.tissues import segment
@@ -393,6 +395,42 @@ def test_chance_is_not_taken_for_an_improvement():
     assert not compare(np.full(5, 0.5), np.array([0.6, 0.61, 0.62, 0.6, 0.6])).worse
     assert not compare(np.array([0.5, 0.5]), np.array([0.9, 0.95])).better  # two parts say nothing
     assert not compare(np.array([np.nan] * 5), np.ones(5)).better
+
+
+def _limbs(**shifts):
+    """Corrections of some segments: name (blanks as underscores) and shift, mm."""
+    found = {}
+    for name, shift in shifts.items():
+        matrix = np.eye(4)
+        matrix[:3, 3] = shift
+        found[name.replace("_", " ", 1)] = Correction("kept", "", matrix)
+    return found
+
+
+def test_limbs_that_moved_as_the_body_would_have_moved_them_bear_its_motion_out(body):
+    skeleton = skeleton_of(body.scene(body.pet()))
+    whole = motion((0.0, 4.0, -2.0), (0.0, 0.0, 0.0))
+    same, near, other = (0.0, 4.0, -2.0), (1.0, 3.5, -1.0), (3.0, -1.0, 4.0)
+    assert borne_out(whole, skeleton, _limbs(left_forearm=same, right_thigh=near))
+    assert borne_out(whole, skeleton, _limbs(left_forearm=same, right_thigh=near, left_thigh=other))
+    assert not borne_out(whole, skeleton, _limbs(left_forearm=same))
+    # one limb is one witness, however many parts of it moved
+    assert not borne_out(whole, skeleton, _limbs(left_forearm=same, left_hand=same, left_thigh=other))
+    assert not borne_out(whole, skeleton, _limbs(left_forearm=other, right_thigh=other))
+    rejected = {name: replace(one, verdict="rejected") for name, one in _limbs(left_forearm=same).items()}
+    assert not borne_out(whole, skeleton, _limbs(right_thigh=near) | rejected)
+
+
+def test_two_limbs_point_by_chance_as_the_body_would_once_in_two_hundred_times(body):
+    skeleton = skeleton_of(body.scene(body.pet()))
+    whole = motion((0.0, 4.0, 0.0), (0.0, 0.0, 0.0))
+    rng = np.random.default_rng(5)
+    hits = 0
+    for _ in range(2000):
+        ways = rng.normal(size=(2, 3))
+        ways *= (rng.uniform(2.0, 8.0, 2) / np.linalg.norm(ways, axis=1))[:, None]
+        hits += borne_out(whole, skeleton, _limbs(left_forearm=ways[0], right_thigh=ways[1]))
+    assert hits <= 20
 
 
 def test_residuals_stand_under_every_region():

@@ -11,7 +11,8 @@ from calciflow.stats.signed_rank import sign_flip
 
 @pytest.mark.parametrize(
     ("n", "k", "level"),
-    # Conover, Practical nonparametric statistics, 3rd ed., table A3 (binomial, p = 0.5); Sachs, table 69
+    # Conover, Practical nonparametric statistics, 3rd ed., table A3 (binomial, p = 0.5); Sachs, table 69;
+    # for 50 and 100 Altman and others, Statistics with confidence, 2nd ed., table 18.5
     [
         (6, 1, 0.9688),
         (8, 1, 0.9922),
@@ -20,6 +21,8 @@ from calciflow.stats.signed_rank import sign_flip
         (12, 3, 0.9614),
         (15, 4, 0.9648),
         (20, 6, 0.9586),
+        (50, 18, 0.9672),
+        (100, 40, 0.9648),
     ],
 )
 def test_median_takes_the_tabled_values(n, k, level):

@@ -74,6 +74,49 @@ def test_enhanced_frames_follow_the_order_asked_for():
     assert extract(dataset, frames=[2, 0])["slices"]["acquisition_datetime"] == ["20250101130500", "20250101110500"]
 
 
+def test_what_all_frames_share_counts_for_each_and_a_frames_own_value_wins():
+    # PS3.3 C.7.6.16: a functional group stands in the shared sequence or in that of each frame
+    own, shared = enhanced(count=3), enhanced(count=3)
+    groups = shared[0].PerFrameFunctionalGroupsSequence
+    common = Dataset()
+    for keyword in ("PixelValueTransformationSequence", "RealWorldValueMappingSequence"):
+        setattr(common, keyword, groups[0][keyword].value)
+        for group in groups:
+            delattr(group, keyword)
+    shared[0].SharedFunctionalGroupsSequence = [common]
+    assert extract(through_file(shared)) == extract(through_file(own))
+    assert extract(shared)["slices"]["slope"] == ["2"] * 3
+    special = Dataset()
+    special.RescaleSlope = "5"
+    groups[1].PixelValueTransformationSequence = [special]
+    assert extract(shared)["slices"]["slope"] == ["2", "5", "2"]
+
+
+def test_values_in_sequences_are_found_by_the_standards_names():
+    dataset = enhanced(count=2)
+    for number, frame in enumerate(dataset[0].PerFrameFunctionalGroupsSequence):
+        factors = Dataset()
+        factors.DecayFactor = 1.25 + number
+        frame.PETFrameCorrectionFactorsSequence = [factors]
+        frame.PixelValueTransformationSequence[0].RescaleIntercept = str(-3 - number)
+    agent = Dataset()
+    agent.CodeValue, agent.CodingSchemeDesignator, agent.CodeMeaning = "C-B1031", "SRT", "Fluoride F^18^"
+    dataset[0].RadiopharmaceuticalInformationSequence[0].RadiopharmaceuticalCodeSequence = [agent]
+    header = extract(through_file(dataset))
+    assert header["slices"]["decay_factor"] == ["1.25", "2.25"]
+    assert header["slices"]["intercept"] == ["-3", "-4"]
+    assert header["administrations"][0]["agent_code"] == {"code": "C-B1031", "meaning": "Fluoride F^18^"}
+
+
+def test_a_frame_with_two_mappings_counts_by_the_first():
+    dataset = enhanced("Bq/ml", count=1)
+    frame = dataset[0].PerFrameFunctionalGroupsSequence[0]
+    second = enhanced("{counts}", count=1)[0].PerFrameFunctionalGroupsSequence[0].RealWorldValueMappingSequence[0]
+    del frame.RealWorldValueMappingSequence[0].MeasurementUnitsCodeSequence
+    frame.RealWorldValueMappingSequence.append(second)
+    assert extract(dataset)["slices"]["real_world_unit"] == [None]
+
+
 def test_empty_and_broken_data_sets_give_a_header():
     for series in ([], [Dataset()], [Dataset(), base(1)[0]]):
         header = extract(series)

@@ -85,15 +85,15 @@ def soft_background(
         Resolution of the PET.
     """
     # A vein in fat takes up what muscle does; laid on as fat it would stand out as a focus.
-    lean = shares["strands"]
-    real = {"muscle": shares["muscle"] + lean, "fat": shares["fat"] - lean, "other": shares["other"]}
-    parts = [blur(real[name], fwhm_mm, spacing) for name in SOFT]
+    lean = {"muscle": shares["strands"], "fat": -shares["strands"]}
+    parts = [blur(shares[name] + lean.get(name, np.float32(0)), fwhm_mm, spacing) for name in SOFT]
     levels = tissue_levels(rest, parts, quiet)
     if not levels.any():
         return (0.5 * np.float32(reference) * shares["body"]).astype(np.float32)
     model = np.zeros(rest.shape, np.float32)
     for level, part in zip(levels, parts, strict=True):
         model += np.float32(level) * part
+    del parts  # a long fine PET takes as much memory as all that is left
     floor = np.float32(0.05 * max(float(levels.max()), 1e-3))
     ratio = block_percentile((rest / np.maximum(model, floor)).astype(np.float32), quiet, spacing, 50.0)
     ratio = np.clip(np.nan_to_num(ratio, nan=1.0), *RATIO)

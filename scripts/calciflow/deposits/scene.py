@@ -1,5 +1,6 @@
 """The PET with what the CT knows of every PET voxel: tissue shares, predicted spill, background, noise."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,9 @@ from calciflow.measure.spill import Spill, predict_spill
 FINE_MM = 2.05
 SAMPLED_MM = 6.0
 BODY_MARGIN_MM = 15.0
+SLAB_VOXELS = 500_000
+LATTICE = 4
+"""PET voxels from one to the next whose place in the CT is computed: some 8 to 20 mm."""
 
 QUIET_RATIO = 3.0
 """Soft tissue above that many times its median is no normal tissue."""
@@ -81,13 +85,6 @@ class PetScene:
         return result
 
 
-def lattice(volume: Volume) -> NDArray[np.float64]:
-    """RAS mm of every voxel, (n, 3)."""
-    axes = [np.arange(size) for size in volume.array.shape]
-    grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
-    return volume.world(grid)
-
-
 def block_counts(labels: NDArray[np.uint8], wanted: tuple[int, ...], factors: tuple[int, int, int]) -> NDArray[Any]:
     """Count some labels in blocks of ``factors`` voxels; incomplete last blocks are filled up by their edge."""
     table = np.zeros(256, np.uint8)
@@ -112,26 +109,24 @@ def _block_sums(values: NDArray[Any], factors: tuple[int, int, int], kind: type[
 
 
 def shares_on_pet(
-    tissues: NDArray[np.uint8], ct: Volume, index: NDArray[np.float64], shape: tuple[int, ...], pet_spacing: Spacing
+    tissues: NDArray[np.uint8], regions: NDArray[np.uint8], ct: Volume, crop: Volume, mapping: Mapping
 ) -> dict[str, NDArray[np.float32]]:
-    """Tissue shares of PET voxels.
+    """Shares of PET voxels that the tissues fill; ``chest`` for the viscera there, heart and great vessels.
 
     Parameters
     ----------
-    tissues
+    tissues, regions
         Labels on the CT grid.
-    index
-        CT array indices (n, 3) of the PET voxels' centres, n the product of ``shape``.
+    crop
+        The PET, or a box of it.
     """
     # Every other voxel of a fine CT is enough for the share of a PET voxel.
     thin = [max(1, int(FINE_MM / step)) for step in ct.spacing]
-    tissues = np.ascontiguousarray(tissues[:: thin[0], :: thin[1], :: thin[2]])
-    hu = ct.array[:: thin[0], :: thin[1], :: thin[2]]
-    index = index / np.array(thin)
+    every = tuple(slice(None, None, step) for step in thin)
+    hu, tissues, regions = ct.array[every], np.ascontiguousarray(tissues[every]), regions[every]
     fine_mm = [step * skip for step, skip in zip(ct.spacing, thin, strict=True)]
-    zf, yf, xf = (max(1, round(0.7 * wide / fine)) for wide, fine in zip(pet_spacing, fine_mm, strict=True))
+    zf, yf, xf = (max(1, round(0.7 * wide / fine)) for wide, fine in zip(crop.spacing, fine_mm, strict=True))
     factors = (zf, yf, xf)
-    place = ((index + 0.5) / np.array(factors) - 0.5).T
     kinds = {
         "body": tuple(TISSUES.values()),
         "bone": (TISSUES["bone"],),
@@ -140,14 +135,64 @@ def shares_on_pet(
         "fat": (TISSUES["subcutaneous_fat"], TISSUES["skin"]),
         "other": (TISSUES["other"],),
     }
-    result = {}
-    for name, wanted in kinds.items():
-        coarse = block_counts(tissues, wanted, factors)
-        values = ndimage.map_coordinates(coarse, place, order=1, output=np.float32, mode="constant", cval=0.0)
-        result[name] = (values / np.float32(np.prod(factors))).reshape(shape).astype(np.float32)
-    strands = lean_in_fat(hu, tissues, factors)
-    result["strands"] = ndimage.map_coordinates(strands, place, order=1, mode="constant", cval=0.0).reshape(shape)
+    coarse = {name: block_counts(tissues, wanted, factors) for name, wanted in kinds.items()}
+    chest = np.where(tissues == TISSUES["viscera"], regions, 0)
+    coarse["chest"] = block_counts(chest, (region_label("chest", "left"), region_label("chest", "right")), factors)
+    counted = list(coarse)
+    coarse["strands"] = lean_in_fat(hu, tissues, factors)
+
+    def column(values: Sequence[int]) -> NDArray[np.float64]:
+        return np.array(values, float)[:, None]
+
+    result = {name: np.zeros(crop.array.shape, np.float32) for name in coarse}
+    for slab, index in _slabs(crop, ct, mapping):
+        place = (index.reshape(3, -1) / column(thin) + 0.5) / column(factors) - 0.5
+        body = _look_up(coarse["body"], place)
+        inside = np.flatnonzero(body)
+        place = place[:, inside]
+        for name, values in coarse.items():
+            found = body[inside] if name == "body" else _look_up(values, place)
+            result[name][slab].reshape(-1)[inside] = found
+    for name in counted:
+        result[name] /= np.float32(np.prod(factors))
     return result
+
+
+def _look_up(values: NDArray[Any], place: NDArray[np.float64]) -> NDArray[np.float32]:
+    found: NDArray[np.float32] = ndimage.map_coordinates(
+        values, place, order=1, output=np.float32, mode="constant", cval=0.0
+    )
+    return found
+
+
+def _slabs(crop: Volume, ct: Volume, mapping: Mapping) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+    """Slabs of the PET's slices with the CT array index of each voxel, (3, z, y, x).
+
+    Looked up on every ``LATTICE``-th voxel and linear between them: exact for a rigid transform, and a limb's own
+    displacement is linear over centimetres. The places of all voxels at once would need many times the PET's memory.
+    """
+    size = crop.array.shape
+    nodes = [np.unique(np.append(np.arange(0, length, LATTICE), length - 1)) for length in size]
+    grid = np.stack(np.meshgrid(*nodes, indexing="ij"), axis=-1).reshape(-1, 3)
+    index = ct.index(mapping.pet_to_ct(crop.world(grid))).T.reshape(3, *(len(one) for one in nodes))
+    deep = max(1, SLAB_VOXELS // (size[1] * size[2]))
+    for start in range(0, size[0], deep):
+        stop = min(start + deep, size[0])
+        part = index
+        for axis, (low, high) in enumerate(((start, stop), (0, size[1]), (0, size[2])), start=1):
+            part = _between(part, nodes[axis - 1], np.arange(low, high), axis)
+        yield slice(start, stop), part
+
+
+def _between(
+    values: NDArray[np.float64], nodes: NDArray[np.int64], at: NDArray[np.int64], axis: int
+) -> NDArray[np.float64]:
+    """Values at some places of an axis, linear between those at its nodes."""
+    below = np.clip(np.searchsorted(nodes, at, side="right") - 1, 0, max(len(nodes) - 2, 0))
+    above = np.minimum(below + 1, len(nodes) - 1)
+    part = (at - nodes[below]) / np.maximum(nodes[above] - nodes[below], 1)
+    part = part.reshape([-1 if one == axis else 1 for one in range(values.ndim)])
+    return np.take(values, below, axis) * (1.0 - part) + np.take(values, above, axis) * part
 
 
 def lean_in_fat(
@@ -193,11 +238,10 @@ def build_scene(
     image = np.ascontiguousarray(crop.array, np.float32)
     image = np.nan_to_num(image, nan=0.0, posinf=0.0, neginf=0.0)
     crop = Volume(image, crop.affine)
-    index = ct.index(mapping.pet_to_ct(lattice(crop)))
-    shares = shares_on_pet(tissues, ct, index, image.shape, crop.spacing)
+    shares = shares_on_pet(tissues, regions, ct, crop, mapping)
     if not (shares["body"] > 0.5).any():
         return None
-    chest = _chest_share(tissues, regions, ct, index, image.shape, shares["organs"])
+    chest = shares.pop("chest")
     spacing = crop.spacing
     spill = predict_spill(image, shares["bone"], shares["organs"], fwhm_mm, spacing)
     rest = image - spill.bone - spill.organs
@@ -211,7 +255,9 @@ def build_scene(
         quiet = quiet & (rest < QUIET_RATIO * max(float(np.median(rest[quiet])), 0.1))
     uptakes = normal_uptake(image, np.where(quiet, shares["muscle"], 0), np.where(quiet, soft, 0), chest, spacing)
     background = soft_background(rest, shares, quiet, uptakes.reference, fwhm_mm, spacing)
-    filtered, texture = detection_image(rest - background, fwhm_mm, spacing)
+    rest -= background
+    filtered, texture = detection_image(rest, fwhm_mm, spacing)
+    del rest, soft  # of a long fine PET each volume counts
     louder = np.sqrt(np.maximum((spill.bone + spill.organs) / np.maximum(background, 0.1) + 1.0, 1.0))
     noise = local_spread(image[..., 2:] - image[..., :-2], quiet[..., 2:] & quiet[..., :-2], spacing)
     tails = slice_tails(texture, calm)
@@ -304,27 +350,6 @@ def _pet_box(suv: Volume, ct: Volume, body_box: Box, mapping: Mapping) -> Box | 
 
 def _ends(part: slice) -> tuple[int, int]:
     return part.start, part.stop - 1
-
-
-def _chest_share(
-    tissues: NDArray[np.uint8],
-    regions: NDArray[np.uint8],
-    ct: Volume,
-    index: NDArray[np.float64],
-    shape: tuple[int, ...],
-    organs: NDArray[np.float32],
-) -> NDArray[np.float32] | None:
-    """Share of viscera of the chest: organs where the nearest CT voxel is viscera of the chest."""
-    near = np.round(index).astype(int)
-    inside = ((near >= 0) & (near < np.array(tissues.shape))).all(axis=1)
-    z, y, x = near[inside].T
-    chest = (region_label("chest", "left"), region_label("chest", "right"))
-    hit = np.isin(regions[z, y, x], chest) & (tissues[z, y, x] == TISSUES["viscera"])
-    if not hit.any():
-        return None
-    where = np.zeros(len(index), bool)
-    where[inside] = hit
-    return np.where(where.reshape(shape), organs, 0.0).astype(np.float32)
 
 
 def pet_fraction(regions: NDArray[np.uint8], ct: Volume, suv: Volume, mapping: Mapping) -> dict[str, float]:

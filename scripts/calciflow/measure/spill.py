@@ -31,15 +31,23 @@ def blur(image: NDArray[np.float32], fwhm_mm: float, spacing: Spacing) -> NDArra
     return result
 
 
-def own_uptake(
-    activity: NDArray[np.float32], share: NDArray[np.float32], spacing: Spacing, reach_mm: float
-) -> NDArray[np.float32]:
-    """Uptake of a tissue averaged along it: normalised convolution of ``activity`` with the tissue's share."""
-    sigma = [reach_mm / step for step in spacing]
-    weight = ndimage.gaussian_filter(share, sigma, mode="nearest", truncate=2.5)
-    total = ndimage.gaussian_filter(share * activity, sigma, mode="nearest", truncate=2.5)
-    result: NDArray[np.float32] = (total / np.maximum(weight, 1e-4)).astype(np.float32)
-    return result
+class Along:
+    """Averages along a tissue: normalised convolution with its share of each voxel."""
+
+    def __init__(self, share: NDArray[np.float32], spacing: Spacing, reach_mm: float) -> None:
+        self.share = share
+        self.sigma = [reach_mm / step for step in spacing]
+        self.weight = np.maximum(self._spread(share), np.float32(1e-4))
+
+    def _spread(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        result: NDArray[np.float32] = ndimage.gaussian_filter(values, self.sigma, mode="nearest", truncate=2.5)
+        return result
+
+    def mean(self, activity: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Average of ``activity`` over the tissue around each voxel."""
+        result = self._spread(self.share * activity)
+        result /= self.weight
+        return result
 
 
 def predict_spill(
@@ -73,9 +81,10 @@ def predict_spill(
     """
     image = np.maximum(suv, 0).astype(np.float32)
     soft = np.clip(1.0 - bone - organs, 0.0, 1.0).astype(np.float32)
-    hot_bone = own_uptake(image, bone, spacing, smooth_mm)
+    along_bone = Along(bone, spacing, smooth_mm)
+    hot_bone = along_bone.mean(image)
     hot_organs = image.copy()
-    rest = own_uptake(image, soft, spacing, smooth_mm)
+    rest = Along(soft, spacing, smooth_mm).mean(image)
     floor = np.float32(1e-3)
     has_bone = bool(bone.any())
     for _ in range(ROUNDS):
@@ -83,7 +92,7 @@ def predict_spill(
         ratio = blur((image + floor) / (mixture + floor), fwhm_mm, spacing)
         np.clip(ratio, 0.5, 2.0, out=ratio)
         if has_bone:
-            hot_bone *= own_uptake(ratio, bone, spacing, smooth_mm)
+            hot_bone *= along_bone.mean(ratio)
         hot_organs *= ratio
         rest *= ratio
     return Spill(bone=blur(bone * hot_bone, fwhm_mm, spacing), organs=blur(organs * hot_organs, fwhm_mm, spacing))

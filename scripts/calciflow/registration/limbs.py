@@ -6,6 +6,7 @@ that it lies on.
 """
 
 from collections.abc import Callable
+from collections.abc import Mapping as Table
 from dataclasses import replace
 from itertools import product
 
@@ -18,7 +19,7 @@ from calciflow.registration.climb import climb, turn_about
 from calciflow.registration.field import build_field, joint_owners
 from calciflow.registration.outline import limb_fit
 from calciflow.registration.scene import Scene, sample
-from calciflow.registration.segments import SEGMENTS, Correction, Segment
+from calciflow.registration.segments import NO_CORRECTION, SEGMENTS, Correction, Segment
 from calciflow.registration.skeleton import (
     HOT_REGION,
     LEAST_GAIN,
@@ -46,6 +47,8 @@ _PIVOT_MM = 15.0
 _TURN_PULL = 0.01 / 10.0**2
 """Correlation lost per square degree: about the axis of a shaft all turns look alike."""
 _POINTS = 2500
+LEAST_WITNESSES = 2
+"""Limbs that must bear out a motion of the whole body which its own skeleton alone doesn't prove."""
 _KEPT_BY_SKELETON = "the skeleton fits its uptake better, by more than chance; the PET shows no outline"
 _KEPT_BY_BOTH = "skeleton and outline fit better, each by more than chance"
 
@@ -187,6 +190,33 @@ def correct_limbs(
         if all(judged[name].verdict == known.verdict for name, known in corrections.items()):
             return mapping, judged
         corrections = judged
+
+
+def borne_out(matrix: NDArray[np.float64], skeleton: Pattern, limbs: Table[str, Correction]) -> bool:
+    """Whether limbs that were looked at one by one moved as a motion of the whole body would have moved them.
+
+    Parameters
+    ----------
+    matrix
+        The body's proposed motion, RAS mm.
+    limbs
+        Corrections of the segments from where the body lay before that motion.
+
+    Notes
+    -----
+    A limb that moved by itself points within 30 degrees of the body's proposal, and as far within a factor of two, by
+    chance once in 15 times: two of four that agree, once in 40. A limb that does not agree may have moved besides.
+    """
+    agree: dict[str, bool] = {}
+    for segment in SEGMENTS:
+        correction = limbs.get(segment.name, NO_CORRECTION)
+        chosen = np.isin(skeleton.region, segment.labels)
+        if correction.verdict != "kept" or segment.chain in agree or not chosen.any():
+            continue
+        centre = skeleton.points[chosen].mean(axis=0, keepdims=True)
+        own, whole = (move(one, centre) - centre for one in (correction.matrix, matrix))
+        agree[segment.chain] = bool(np.linalg.norm(own - whole) < 0.5 * np.linalg.norm(own))
+    return sum(agree.values()) >= LEAST_WITNESSES
 
 
 def _judge_blended(

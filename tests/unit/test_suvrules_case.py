@@ -1,0 +1,115 @@
+"""What a scan's header and sheet give the rules: bounds, remedies, and which of both was used."""
+
+import pytest
+
+from calciflow.errors import Refusal
+from calciflow.selftest import AT_START, enhanced, every
+from calciflow.suvrules import evaluate, extract
+from calciflow.suvrules.values import TAGS
+
+LEAN = {"Units": "GML", "SUVType": "LBM", "PatientSex": "M"}
+
+
+def header(**values):
+    return extract(every(**values)())
+
+
+def mapped(slopes, rescale="2", unit="Bq/ml"):
+    """An enhanced object whose frames have these real world value slopes; None for no mapping's slope."""
+    dataset = enhanced(unit, count=len(slopes))
+    for frame, slope in zip(dataset[0].PerFrameFunctionalGroupsSequence, slopes, strict=True):
+        frame.PixelValueTransformationSequence[0].RescaleSlope = rescale
+        if slope is None:
+            del frame.RealWorldValueMappingSequence[0].RealWorldValueSlope
+        else:
+            frame.RealWorldValueMappingSequence[0].RealWorldValueSlope = slope
+    return extract(dataset)
+
+
+@pytest.mark.parametrize("weight", ["1", "500"])
+def test_the_bounds_of_a_weight_are_legal(weight):
+    assert evaluate(header(PatientWeight=weight)).inputs[TAGS["weight"]] == float(weight)
+    assert evaluate(header(), {"weight_kg": float(weight)}).overrides == {"weight_kg": float(weight)}
+
+
+@pytest.mark.parametrize("weight", ["0.9", "501", "-70"])
+def test_a_wrong_weight_says_what_to_do_where_the_sheet_helps_and_where_it_does_not(weight):
+    with pytest.raises(Refusal, match=r"give weight_kg in scans\.tsv"):
+        evaluate(header(PatientWeight=weight))
+    # a lean SUV rests on the weight that the scanner used: the sheet's own cannot stand for it
+    with pytest.raises(Refusal, match="take it out"):
+        evaluate(header(PatientWeight=weight, **LEAN), {"weight_kg": 80})
+
+
+def test_the_report_of_inputs_names_the_height_that_was_used():
+    by_header = evaluate(header(**LEAN))
+    assert by_header.inputs[TAGS["size"]] == 1.75
+    by_sheet = evaluate(header(PatientSize=None, **LEAN), {"height_m": 1.75})
+    assert TAGS["size"] not in by_sheet.inputs
+    assert by_sheet.overrides == {"height_m": 1.75}
+
+
+@pytest.mark.parametrize("height", ["0.3", "2.6", "260"])
+def test_the_bounds_of_a_height_are_legal(height):
+    # Du Bois' body surface knows no height for which it fails
+    assert evaluate(header(PatientSize=height, Units="CM2ML", SUVType="BSA")).factors[0] > 0
+
+
+@pytest.mark.parametrize("height", ["0.29", "2.61", "400"])
+def test_a_height_out_of_bounds_is_refused(height):
+    with pytest.raises(Refusal, match=r"give height_m in scans\.tsv"):
+        evaluate(header(PatientSize=height, Units="CM2ML", SUVType="BSA"))
+
+
+def test_a_known_half_life_needs_no_nuclides_code():
+    assert evaluate(header(dose__RadionuclideCodeSequence=None)).factors[0] == pytest.approx(AT_START)
+    with pytest.raises(Refusal, match="no PET nuclide"):
+        evaluate(header(dose__RadionuclideCodeSequence=None, dose__RadionuclideHalfLife="5000"))
+
+
+def test_a_doubt_about_the_injections_date_is_told_once():
+    late = header(
+        dose__RadiopharmaceuticalStartDateTime="20250102100000.00", dose__RadiopharmaceuticalStartTime="100000.00"
+    )
+    assert [warning["code"] for warning in evaluate(late).warnings].count("date") == 1
+
+
+@pytest.mark.parametrize("slope", [0.5, 1.0, 2.0])
+def test_a_real_world_slope_acts_on_stored_values_whatever_its_size(slope):
+    # the stored volume holds stored value x 0.5: the mapping's slope stands for it
+    found = evaluate(mapped([slope, slope], rescale="0.5")).factors
+    assert found[0] == pytest.approx(evaluate(mapped([0.5, 0.5], rescale="0.5")).factors[0] * slope / 0.5)
+
+
+def test_slopes_that_differ_between_frames_give_each_its_factor():
+    same = evaluate(mapped([2.0, 2.0, 2.0])).factors
+    found = evaluate(mapped([2.0, 4.0, None])).factors
+    assert found == pytest.approx([same[0], 2 * same[0], same[0]])
+    # a mapping without a slope leaves what the rescale slope made of the value
+    assert evaluate(mapped([None, None])).factors[0] == pytest.approx(same[0])
+    already = evaluate(mapped([2.0, 4.0], unit="{SUVbw}g/ml")).factors
+    assert already == pytest.approx([1.0, 2.0])
+
+
+@pytest.mark.parametrize(("slope", "rescale"), [(0.0, "2"), (-1.0, "2"), (2.0, "-2")])
+def test_a_slope_that_is_not_above_zero_is_refused(slope, rescale):
+    with pytest.raises(Refusal) as caught:
+        evaluate(mapped([slope, 2.0], rescale=rescale))
+    assert caught.value.code == "scaling"
+
+
+def test_an_enhanced_object_with_units_of_its_own_needs_no_mapping():
+    dataset = enhanced()
+    dataset[0].Units = "BQML"
+    for frame in dataset[0].PerFrameFunctionalGroupsSequence:
+        del frame.RealWorldValueMappingSequence
+    assert evaluate(extract(dataset)).factors == pytest.approx(evaluate(extract(enhanced())).factors)
+
+
+@pytest.mark.parametrize(
+    ("units", "named"), [("PROPCPS", "PROPCPS"), ("WATTS", "missing or unknown"), (None, "missing")]
+)
+def test_units_that_are_no_concentration_are_named_or_called_unknown(units, named):
+    with pytest.raises(Refusal, match=named) as caught:
+        evaluate(header(Units=units))
+    assert caught.value.code == "units"
