@@ -134,7 +134,7 @@ def detect(
         pet_rules = PetRules(
             rules.pet_threshold, rules.suv_absolute, rules.pet_rise, rules.pet_z, rules.pet_min_volume_ml, tolerance
         )
-        foci, more = find_foci(scene, pet_rules)
+        foci, more = find_foci(scene, pet_rules, midline)
         dropped.update(more)
         points = [scene.suv.index(mapping.ct_to_pet(ct.world(deposit.voxels))) for deposit in deposits]
         parts = match(points, foci, scene.suv.spacing, tolerance, fwhm)

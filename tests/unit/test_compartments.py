@@ -18,7 +18,7 @@ from calciflow.lesions import Rules, detect
 from calciflow.mapping import Mapping
 from calciflow.placement.compartment import Surroundings, hand_joint_mm, probabilities
 from calciflow.placement.layers import read_layers
-from calciflow.placement.marks import at_pressure_point
+from calciflow.placement.marks import Placed, at_pressure_point, marks
 from calciflow.placement.region import place
 from calciflow.tables import read_table, write_table
 
@@ -257,6 +257,50 @@ def test_symmetric_uptake_in_muscle_is_flagged_as_possible_myositis():
     assert both["flags"].str.contains("possible myositis").all()
     one = placed(bodies.limb([left], half_z=30.0), midline=middle)
     assert "possible myositis" not in str(only(one)["flags"])
+
+
+def uptake(number, x, volume_ml, ratio, region="chest"):
+    """A row of uptake in muscle without calcium."""
+    row = {"lesion_id": number, "concordance": "CT-PET+", "compartment": "muscle", "region": region, "flags": None}
+    return row | {"x_mm": x, "y_mm": 5.0 * number, "z_mm": 0.0, "pet_volume_ml": volume_ml, "suv_ratio": ratio}
+
+
+@pytest.mark.parametrize(
+    ("what", "rows", "flagged"),
+    [
+        ("small ones alone may be chance", [uptake(1, -120.0, 0.3, 2.8), uptake(2, 122.0, 0.3, 2.9)], []),
+        (
+            "small ones of a person with an inflamed thigh",
+            [uptake(1, -120.0, 0.3, 2.8), uptake(2, 122.0, 0.3, 2.9), uptake(3, 90.0, 300.0, 3.0, "thigh")],
+            [1, 2, 3],
+        ),
+        (
+            "one side alone",
+            [uptake(1, -120.0, 0.3, 2.8), uptake(3, 90.0, 300.0, 3.0, "thigh")],
+            [3],
+        ),
+        (
+            "of unlike uptake",
+            [uptake(1, -120.0, 0.3, 2.0), uptake(2, 122.0, 0.3, 5.0), uptake(3, 90.0, 300.0, 3.0, "thigh")],
+            [3],
+        ),
+        (
+            "hotter than inflamed muscle",
+            [uptake(1, -120.0, 0.3, 9.0), uptake(2, 122.0, 0.3, 9.0), uptake(3, 90.0, 300.0, 3.0, "thigh")],
+            [3],
+        ),
+        (
+            "another mass is not modest",
+            [uptake(1, -120.0, 0.3, 2.8), uptake(2, 122.0, 0.3, 2.9), uptake(3, 90.0, 300.0, 9.0, "thigh")],
+            [],
+        ),
+    ],
+)
+def test_small_mirrored_patches_need_an_inflamed_muscle(what, rows, flagged):
+    middle = {"midline": {"point_mm": [0.0, 0.0, 0.0], "normal": [1.0, 0.0, 0.0]}}
+    nothing = np.zeros((1, 1, 1), bool)
+    marks([Placed(row, nothing, None, None, None) for row in rows], middle)
+    assert [row["lesion_id"] for row in rows if "possible myositis" in str(row["flags"])] == flagged, what
 
 
 def test_calcium_settled_under_fluid_is_flagged():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from calciflow.deposits.diffuse import diffuse_zones
+from calciflow.deposits.diffuse import MODEST, diffuse_zones, modest
 from calciflow.deposits.match import match
 from calciflow.deposits.pet import PetRules, find_foci
 from calciflow.deposits.reference import Uptakes
@@ -86,3 +86,40 @@ def test_what_is_no_inflamed_muscle(what, added, muscle):
     scene = scene_of(added.astype(float), muscle)
     assert diffuse_zones(scene, np.full(SHAPE, 0.3, np.float32)) == [], what
     assert diffuse_zones(scene_of(ball(32.0) * 2.0), np.full(SHAPE, 0.3, np.float32))
+
+
+MIDDLE = {"point_mm": [25 * STEP, 0.0, 0.0], "normal": [1.0, 0.0, 0.0]}
+TILTED = {"point_mm": [25 * STEP, 0.0, 0.0], "normal": [-1.0, 0.1, 0.0]}
+
+
+@pytest.mark.parametrize("middle", [MIDDLE, TILTED])
+def test_two_thighs_that_touch_are_two_findings(middle):
+    """Their uptake hangs together over the midline: one zone, judged by the hottest voxel of both."""
+    thighs = (ball(32.0, (25, 25, 17)) | ball(32.0, (25, 25, 33))) * 1.5
+    scene = scene_of(thighs)
+    assert len(find_foci(scene, PetRules())[0]) == 1
+    foci, _ = find_foci(scene, PetRules(), middle)
+    assert [focus.diffuse for focus in foci] == [True, True]
+    centres = sorted(scene.suv.world(focus.voxels).mean(axis=0)[0] for focus in foci)
+    assert centres == pytest.approx([17 * STEP, 33 * STEP], abs=4.0)
+    whole = find_foci(scene, PetRules())[0][0].voxels
+    assert sorted(map(tuple, np.concatenate([focus.voxels for focus in foci]))) == sorted(map(tuple, whole))
+
+
+def test_a_muscle_that_crosses_the_midline_a_little_stays_whole():
+    foci, _ = find_foci(scene_of(ball(32.0, (25, 25, 19)) * 1.5), PetRules(), MIDDLE)
+    assert len(foci) == 1
+
+
+def test_modest_uptake_is_told_by_the_middle_not_by_the_hottest_voxel():
+    muscle = patchy(level=0.75 * MODEST * MUSCLE)
+    muscle[25, 25, 25] = 12.0 * MUSCLE
+    scene = scene_of(muscle)
+    focus = next(focus for focus in find_foci(scene, PetRules())[0] if focus.diffuse)
+    assert "possible myositis" in focus.flags
+    zone = np.argwhere(ball(32.0))
+    assert scene.suv.array[tuple(zone.T)].max() > 6.0 * MUSCLE
+    assert modest(zone, scene)
+    assert not modest(zone, scene_of(patchy(level=2.0 * MODEST * MUSCLE)))
+    hot = find_foci(scene_of(patchy(level=2.0 * MODEST * MUSCLE)), PetRules())[0]
+    assert not any("possible myositis" in focus.flags for focus in hot)

@@ -20,6 +20,15 @@ def off_midline(centre_mm: NDArray[np.float64], midline: Mapping[str, Any] | Non
     return abs(float((centre_mm - point) @ normal))
 
 
+def sides(points_mm: NDArray[np.float64], midline: Mapping[str, Any] | None) -> NDArray[np.float64]:
+    """Signed distance of points (n, 3) from the plane, mm; 0 where no plane is known."""
+    if not midline or not midline.get("point_mm") or not midline.get("normal"):
+        return np.zeros(len(points_mm))
+    point, normal = _plane(midline)
+    result: NDArray[np.float64] = (points_mm - point) @ normal
+    return result
+
+
 def mirrored(centre_mm: NDArray[np.float64], midline: Mapping[str, Any]) -> NDArray[np.float64]:
     """Mirror image of a point (3,), RAS mm."""
     point, normal = _plane(midline)

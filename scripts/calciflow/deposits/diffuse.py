@@ -1,9 +1,13 @@
 """Diffuse uptake of muscle, as of active myositis: one finding for a muscle group, not a lesion for each patch."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
+from calciflow.anatomy.midline import sides
 from calciflow.deposits.scene import PetScene
 from calciflow.measure.boxes import box_of, distance_to, grow, offset
 
@@ -31,14 +35,23 @@ OTHER = 0.2
 MOSTLY = 0.6
 """Share of muscle in a zone, at least."""
 
+MODEST = 5.0
+"""The middle of inflamed muscle's uptake over normal muscle's, at most; a mass takes up more. Judged by the median: the
+maximum of some thousand voxels grows with their number and with noise. Patches and noise lift the maximum by a fifth or
+more over the middle, so that this is no stricter than 6 for the maximum, as for what is found as a focus; ours."""
 
-def diffuse_zones(scene: PetScene, needed: NDArray[np.float32]) -> list[NDArray[np.int64]]:
+
+def diffuse_zones(
+    scene: PetScene, needed: NDArray[np.float32], midline: Mapping[str, Any] | None = None
+) -> list[NDArray[np.int64]]:
     """Find muscle groups of at least ``DIFFUSE_ML`` that take up too much.
 
     Parameters
     ----------
     needed
         Filtered excess that a focus must exceed, SUV, on the scene's grid.
+    midline
+        The body's plane of symmetry: a zone that reaches over it, as where both thighs touch, is two.
 
     Returns
     -------
@@ -69,8 +82,26 @@ def diffuse_zones(scene: PetScene, needed: NDArray[np.float32]) -> list[NDArray[
             continue
         zone = own & ~_foci_in(own, scene, box)
         if zone.sum() * scene.suv.voxel_ml >= DIFFUSE_ML:
-            zones.append(np.argwhere(zone) + offset(box))
+            zones += _by_side(np.argwhere(zone) + offset(box), scene, midline)
     return sorted(zones, key=lambda zone: -len(zone))
+
+
+def modest(zone: NDArray[np.int64], scene: PetScene) -> bool:
+    """Whether a zone's uptake is as modest as inflamed muscle's."""
+    where = tuple(zone.T)
+    usual = max(float(np.median(scene.background[where])), 1e-3)
+    return float(np.median(scene.suv.array[where])) < MODEST * usual
+
+
+def _by_side(zone: NDArray[np.int64], scene: PetScene, midline: Mapping[str, Any] | None) -> list[NDArray[np.int64]]:
+    """A zone's left and right part where both are diffuse by themselves; else the zone, which overlaps the middle."""
+    # In the PET's own space: what separates it from the CT's is far less than a muscle's width.
+    side = sides(scene.suv.world(zone), midline)
+    parts = [zone[side < 0], zone[side > 0]]
+    if min(len(part) for part in parts) * scene.suv.voxel_ml < DIFFUSE_ML:
+        return [zone]
+    # The plane itself goes with the first, lest a voxel be lost.
+    return [zone[side <= 0], parts[1]]
 
 
 def _foci_in(own: NDArray[np.bool_], scene: PetScene, box: tuple[slice, slice, slice]) -> NDArray[np.bool_]:

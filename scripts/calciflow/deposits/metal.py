@@ -7,6 +7,7 @@ tells how bright a streak there may be.
 
 from dataclasses import dataclass
 
+import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,7 +22,12 @@ METAL_VOXELS = 20
 """Metal in a slice, at least: enamel and single voxels make no streaks."""
 
 STREAK_MM, STREAK_HU, STREAK_NEAR = 60.0, 600.0, 2.0
-"""Streaks are brightest near metal: up to that far from it they rise so many times as far, up to that HU."""
+"""Streaks are brightest near metal: up to that far from it they rise so many times as far, up to that HU.
+
+Beyond, they fade as the root of 1 / distance: filtered back-projection draws the error of each ray through metal along
+all of its line; the lines that meet in a place grow fewer as 1 / distance, and of errors that are independent, as of
+photon starvation, the variances add. What darkens soft tissue furthest tells the distance from which they fade; it
+never lies nearer than that many mm."""
 
 DARKEST = 0.002
 """Share of a slice's muscle whose HU tells how far streaks darken."""
@@ -47,14 +53,17 @@ class Metal:
     Attributes
     ----------
     slices, centres
-        Slices with metal, (n,), and the row and column of its centre in each, (n, 2).
+        Slices with metal, (n,), and the rows and columns of the centres of its pieces in each, n times (m, 2).
     darkening
         By how many HU streaks darken soft tissue in each slice of the CT; 0 in slices without metal.
+    dark_mm
+        How far from the metal that darkest tissue lies in each of ``slices``, (n,), and no less than ``STREAK_MM``.
     """
 
     slices: NDArray[np.int64]
-    centres: NDArray[np.float64]
+    centres: tuple[NDArray[np.float64], ...]
     darkening: NDArray[np.float64]
+    dark_mm: NDArray[np.float64]
 
 
 def find_metal(hu: NDArray[np.int16], tissues: NDArray[np.uint8], spacing: Spacing) -> Metal:
@@ -65,9 +74,38 @@ def find_metal(hu: NDArray[np.int16], tissues: NDArray[np.uint8], spacing: Spaci
         metal &= tissues[index] > 0
         if metal.sum() >= METAL_VOXELS:
             slices.append(index)
-            centres.append(np.argwhere(metal).mean(axis=0))
+            centres.append(_centres(metal))
     found = np.array(slices, int)
-    return Metal(found, np.array(centres, float).reshape(-1, 2), _darkening(hu, tissues, found, spacing[0]))
+    darkest = [
+        _dark_mm(hu[index], tissues[index], pieces, spacing) for index, pieces in zip(slices, centres, strict=True)
+    ]
+    return Metal(found, tuple(centres), _darkening(hu, tissues, found, spacing[0]), np.array(darkest, float))
+
+
+def _centres(metal: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Centres (m, 2) of the pieces of metal in a slice: the middle of two hips is where neither is."""
+    pieces = cc3d.connected_components(metal, connectivity=8)
+    whole = [piece for piece in range(1, int(pieces.max()) + 1) if (pieces == piece).sum() >= METAL_VOXELS]
+    if not whole:
+        return np.argwhere(metal).mean(axis=0, keepdims=True)
+    return np.array([np.argwhere(pieces == piece).mean(axis=0) for piece in whole])
+
+
+def _apart(places: NDArray[np.float64], centres: NDArray[np.float64], spacing: Spacing) -> NDArray[np.float64]:
+    """Distance of places (n, 2) in a slice from the nearest centre, mm."""
+    steps = (places[:, None] - centres[None]) * np.array(spacing[1:])
+    nearest: NDArray[np.float64] = np.hypot(steps[..., 0], steps[..., 1]).min(axis=1)
+    return nearest
+
+
+def _dark_mm(
+    plane: NDArray[np.int16], labels: NDArray[np.uint8], centres: NDArray[np.float64], spacing: Spacing
+) -> float:
+    muscle = labels == TISSUES["muscle"]
+    if muscle.sum() < LEAST_MUSCLE:
+        return STREAK_MM
+    dark = np.argwhere(muscle & (plane <= np.quantile(plane[muscle], DARKEST)))
+    return max(STREAK_MM, float(np.median(_apart(dark.astype(float), centres, spacing))))
 
 
 def _darkening(
@@ -99,19 +137,17 @@ def _darkening(
 
 
 def is_streak(deposit: Deposit, metal: Metal, spacing: Spacing) -> bool:
-    """Whether a deposit is a metal's streak: in its slices alone, and near to it or no brighter than streaks there."""
+    """Whether a deposit is a metal's streak: in its slices alone, and no brighter than streaks are that far from it."""
     places = np.unique(deposit.voxels[:, 0])
     if not len(metal.slices) or not np.isin(places, metal.slices).all():
         return False
     rise, brightest = _rise(deposit), _brightest(deposit, metal)
-    if rise <= brightest:
-        return True
-    if rise > STREAK_NEAR * brightest or deposit.density.hu_max >= STREAK_HU:
-        return False
     centre = deposit.voxels.mean(axis=0)
     nearest = int(np.argmin(np.abs(metal.slices - centre[0])))
-    apart = np.hypot(*((centre[1:] - metal.centres[nearest]) * np.array(spacing[1:])))
-    return bool(apart < STREAK_MM)
+    apart = float(_apart(centre[None, 1:], metal.centres[nearest], spacing)[0])
+    if rise <= brightest * min(1.0, float(metal.dark_mm[nearest]) / max(apart, 1e-3)) ** 0.5:
+        return True
+    return apart < STREAK_MM and rise <= STREAK_NEAR * brightest and deposit.density.hu_max < STREAK_HU
 
 
 def beside_metal(deposit: Deposit, metal: Metal) -> bool:

@@ -1,13 +1,15 @@
 """PET foci, found and delimited on the PET grid."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
-from calciflow.deposits.diffuse import diffuse_zones
+from calciflow.deposits.diffuse import diffuse_zones, modest
 from calciflow.deposits.scene import FILTER, PetScene
 from calciflow.measure.amplitude import SPILL_DOUBT
 
@@ -99,8 +101,12 @@ def needed_excess(scene: PetScene, rules: PetRules) -> NDArray[np.float32]:
     return (np.maximum(rules.z * scene.filtered_noise, rise) + doubt).astype(np.float32)
 
 
-def find_foci(scene: PetScene, rules: PetRules) -> tuple[list[Focus], Counter[str]]:
+def find_foci(
+    scene: PetScene, rules: PetRules, midline: Mapping[str, Any] | None = None
+) -> tuple[list[Focus], Counter[str]]:
     """Find foci of uptake outside bone and organs.
+
+    ``midline`` is the body's plane of symmetry: diffuse uptake of both sides is two findings.
 
     Returns
     -------
@@ -112,7 +118,7 @@ def find_foci(scene: PetScene, rules: PetRules) -> tuple[list[Focus], Counter[st
     filtered, needed = scene.filtered, needed_excess(scene, rules)
     significance = (filtered / np.maximum(needed, 1e-6) * rules.z).astype(np.float32)
     over = filtered > needed
-    zones = diffuse_zones(scene, needed)
+    zones = diffuse_zones(scene, needed, midline)
     for zone in zones:
         over[tuple(zone.T)] = False
     labels = cc3d.connected_components(over, connectivity=18)
@@ -254,6 +260,7 @@ def _whole(
         bone_fraction=bone_fraction,
         organ_fraction=organ_fraction,
         diffuse=True,
+        flags=["possible myositis"] if modest(voxels, scene) else [],
     )
 
 

@@ -29,6 +29,12 @@ DIFFUSE_RATIO = 6.0
 
 MIRROR_MM = 30.0
 MIRROR_ML = 2.0
+"""Smaller patches on both sides may be chance, unless some other muscle of the scan is diffusely hot: inflammation is
+of many muscles at once, and symmetric (Bohan and Peter 1975). Then patches of any size count."""
+
+ALIKE = 1.5
+"""Mirror images of one disease are alike: small ones differ in their ratio to the background by that factor at most;
+ours."""
 
 
 @dataclass
@@ -46,7 +52,7 @@ def marks(placed: Sequence[Placed], anatomy: Mapping[str, Any]) -> None:
     """Add flags and structure to the rows, in place."""
     for lesion in placed:
         row = lesion.row
-        found = [] if _absent(row.get("flags")) else str(row["flags"]).split(";")
+        found = _words(row)
         if str(row["concordance"]).startswith("CT+"):
             if _number(row, "distance_to_skin_mm") <= BREACH_MM:
                 found.append("skin breach?")
@@ -104,12 +110,16 @@ def _mirrored(placed: Sequence[Placed], midline: Mapping[str, Any] | None) -> No
     """Flag uptake in muscle that has its mirror image on the other side (An et al. 2014)."""
     if not midline:
         return
+    inflamed = any(
+        "possible myositis" in _words(lesion.row) and _number(lesion.row, "pet_volume_ml") >= DIFFUSE_ML
+        for lesion in placed
+    )
     muscle = [
         lesion.row
         for lesion in placed
         if lesion.row["concordance"] == "CT-PET+"
         and lesion.row.get("compartment") == "muscle"
-        and _number(lesion.row, "pet_volume_ml") >= MIRROR_ML
+        and (inflamed or _number(lesion.row, "pet_volume_ml") >= MIRROR_ML)
     ]
     for row in muscle:
         centre = np.array([row["x_mm"], row["y_mm"], row["z_mm"]], float)
@@ -119,10 +129,20 @@ def _mirrored(placed: Sequence[Placed], midline: Mapping[str, Any] | None) -> No
             continue
         for other in muscle:
             apart = np.linalg.norm(np.array([other["x_mm"], other["y_mm"], other["z_mm"]], float) - image)
-            if other is not row and apart <= MIRROR_MM and other.get("region") == row.get("region"):
-                words = [] if _absent(row.get("flags")) else str(row["flags"]).split(";")
-                row["flags"] = ";".join(sorted({*words, "possible myositis"}))
+            if other is row or apart > MIRROR_MM or other.get("region") != row.get("region"):
+                continue
+            if min(_number(one, "pet_volume_ml") for one in (row, other)) >= MIRROR_ML or _alike(row, other):
+                row["flags"] = ";".join(sorted({*_words(row), "possible myositis"}))
                 break
+
+
+def _words(row: Mapping[str, Any]) -> list[str]:
+    return [] if _absent(row.get("flags")) else str(row["flags"]).split(";")
+
+
+def _alike(row: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    low, high = sorted(_number(one, "suv_ratio") for one in (row, other))
+    return high < DIFFUSE_RATIO and high <= ALIKE * low
 
 
 FLUID_ML = 2.0
