@@ -8,10 +8,14 @@ import pandas as pd
 import pytest
 import SimpleITK as sitk
 
+from calciflow.deposits.pet import PetRules, find_foci
+from calciflow.deposits.reference import Uptakes
+from calciflow.deposits.scene import PetScene
 from calciflow.images import Volume
 from calciflow.labels import region_label
 from calciflow.lesions import Rules, detect
 from calciflow.mapping import Mapping
+from calciflow.measure.spill import Spill
 
 _SPEC = importlib.util.spec_from_file_location("lesion_bodies", Path(__file__).parent.parent / "lesion_bodies.py")
 bodies = importlib.util.module_from_spec(_SPEC)
@@ -144,3 +148,23 @@ def test_real_burnt_out_calcification_is_negative(testdata):
     cold = calf[(calf.hu_max == 454)]
     assert list(cold.concordance) == ["CT+PET-"]
     assert cold.ct_volume_ml.iloc[0] == pytest.approx(0.3, abs=0.15)
+
+
+def test_a_point_in_voxels_as_wide_as_the_blur_is_no_noise():
+    # 5.3 mm voxels and a resolution taken for 7.3 mm, of which this plaque of the skin fills but two
+    def scene(height):
+        filtered = np.full((9, 9, 9), 0.01, np.float32)
+        filtered[4, 4, 4:6] = height
+        one = np.ones((9, 9, 9), np.float32)
+        suv = Volume(filtered.copy(), np.diag([5.3, 5.3, 3.3, 1.0]))
+        nothing = Spill(0 * one, 0 * one)
+        shares = dict.fromkeys(("bone", "organs", "muscle", "fat", "other", "strands"), 0 * one) | {"body": one}
+        uptakes = Uptakes(0.3, 0.2, 0.3, "blood pool in the chest", 0.05, 6.0)
+        return PetScene(suv, shares, nothing, 0 * one, 0.05 * one, filtered, 0.05 * one, uptakes, 7.3)
+
+    def found(height):
+        foci, dropped = find_foci(scene(height), PetRules(min_volume_ml=0.0))
+        return len(foci), dropped["narrower than the PET's blur"]
+
+    assert found(3.0) == (1, 0)  # 60 standard deviations
+    assert found(0.5) == (0, 1)  # 10: the skewed noise of few counts reaches that

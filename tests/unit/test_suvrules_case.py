@@ -113,3 +113,52 @@ def test_units_that_are_no_concentration_are_named_or_called_unknown(units, name
     with pytest.raises(Refusal, match=named) as caught:
         evaluate(header(Units=units))
     assert caught.value.code == "units"
+
+
+def codes(result):
+    return [warning["code"] for warning in result.warnings]
+
+
+def test_without_a_word_on_corrections_the_method_is_trusted_and_said_so():
+    trusted = evaluate(header(CorrectedImage=None, AttenuationCorrectionMethod="measured,AC CT"))
+    assert "corrections" in codes(trusted)
+    assert "corrections" not in codes(evaluate(header(AttenuationCorrectionMethod="measured,AC CT")))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"CorrectedImage": None, "AttenuationCorrectionMethod": None},
+        {"CorrectedImage": None, "AttenuationCorrectionMethod": "NONE"},
+        # a list of corrections that lacks attenuation is believed before the method
+        {"CorrectedImage": ["DECY", "SCAT"], "AttenuationCorrectionMethod": "measured,AC CT"},
+        {"CorrectedImage": None, "AttenuationCorrectionMethod": "measured,AC CT", "AttenuationCorrected": "NO"},
+    ],
+)
+def test_what_is_not_attenuation_corrected_is_refused(values):
+    with pytest.raises(Refusal) as caught:
+        evaluate(header(**values))
+    assert caught.value.code == "no_ac_pet"
+
+
+def test_an_unbelievable_uptake_time_refuses_what_rests_on_it_alone():
+    early = {"dose__RadiopharmaceuticalStartDateTime": "20250101020000.00"}
+    early["dose__RadiopharmaceuticalStartTime"] = "020000.00"
+    with pytest.raises(Refusal) as caught:
+        evaluate(header(**early))
+    assert caught.value.code == "time"
+    # a stored SUV rests on no time: it is measured, and the time is not believed
+    stored = evaluate(header(Units="GML", SUVType="BW", **early))
+    assert "uptake" in codes(stored)
+    assert stored.uptake_minutes is None
+    believed = evaluate(header(Units="GML", SUVType="BW"))
+    assert believed.uptake_minutes == pytest.approx(evaluate(header()).uptake_minutes)
+
+
+def test_uptake_up_to_the_limit_is_believed():
+    # base(): the scan starts at 11:00
+    at = {"dose__RadiopharmaceuticalStartDateTime": "20250101070000.00"}
+    at["dose__RadiopharmaceuticalStartTime"] = "070000.00"
+    assert evaluate(header(**at), max_uptake_hours=4.0).uptake_minutes == 240.0
+    with pytest.raises(Refusal, match="more than 3\\.9 h"):
+        evaluate(header(**at), max_uptake_hours=3.9)

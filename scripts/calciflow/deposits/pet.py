@@ -22,6 +22,9 @@ PROMINENCE = 4.0
 POINT_SHARE = 0.7
 """A point source fills pi/6 FWHM^3 at half height; what fills less than that share of it is no uptake but noise."""
 
+NOISE_TAIL = 4.0
+"""Noise of few counts is skewed: its upper tail is up to that many times as long as a Gaussian's (``slice_tails``)."""
+
 WIDTH_VOXELS = 6
 """The width of a focus is looked at that far about its peak."""
 
@@ -136,7 +139,7 @@ def find_foci(
             focus = _delimit(basin + start, excess, significance, scene, rules)
             if rules.level is not None and scene.suv.array[focus.peak] < rules.level:
                 dropped[f"below SUV {rules.level:g}"] += 1
-            elif half_height(focus, filtered) * voxel_ml < least_ml:
+            elif half_height(focus, filtered) * voxel_ml < least_ml and not _beyond_noise(focus, scene, rules):
                 dropped["narrower than the PET's blur"] += 1
             elif len(focus.voxels) * voxel_ml < rules.min_volume_ml:
                 dropped["too small"] += 1
@@ -144,6 +147,11 @@ def find_foci(
                 foci.append(focus)
     foci.sort(key=lambda f: (-float(excess[f.peak]), f.peak))
     return foci, dropped
+
+
+def _beyond_noise(focus: Focus, scene: PetScene, rules: PetRules) -> bool:
+    """Whether a focus is higher than any noise: of voxels as wide as the blur a point fills but one or two."""
+    return bool(scene.filtered[focus.peak] > NOISE_TAIL * rules.z * scene.filtered_noise[focus.peak])
 
 
 def half_height(focus: Focus, filtered: NDArray[np.float32]) -> int:
