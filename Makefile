@@ -11,7 +11,7 @@ PINNED := --quiet --disable-pip-version-check --no-deps --require-hashes
 .DEFAULT_GOAL := help
 SPLIT ?= dev
 N ?= 3
-.PHONY: help env demo benchmark benchmark-implants test test-all coverage benchmark-convert benchmark-scale benchmark-cohort lint format config lock selftest clean
+.PHONY: help env demo benchmark benchmark-implants test test-all coverage benchmark-convert benchmark-lesions benchmark-scale benchmark-cohort lint format config lock selftest clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ coverage: $(VENV)/installed-dev  ## lines and branches of the library that its u
 
 benchmark-convert: $(VENV)/installed-dev  ## time and memory of index and convert beside dcm2niix, on a made CT of 512 x 512 x 580
 	$(BIN)/python tests/benchmark/convert_speed.py
+
+benchmark-lesions: $(VENV)/installed-dev  ## time and memory of finding 200 deposits on a CT of 512 x 512 x 580
+	PYTHONPATH=$(PYTHONPATH) $(BIN)/python tests/benchmark/lesions_cost.py
 
 benchmark-scale: $(VENV)/installed-dev  ## dry run of 3,000 scans beside a bare skeleton of as many jobs
 	$(BIN)/python tests/benchmark/scale.py 3000
