@@ -174,3 +174,13 @@ def test_raw_scan_through_the_stages(testdata, tmp_path):
     # Head to mid-thigh of a person: most of the dose, not all of it, and no claim about the whole body.
     assert 0.5 < sidecar["activity_in_view_fraction"] < 1.0
     assert sidecar["whole_body_mean_suv"] is None
+
+
+@pytest.mark.parametrize(("kernel", "fwhm"), [("XYZ Gauss0.50", 4.53), ("Gauss 1.0", 4.61), ("XYZ GAUSS15.0", 15.66)])
+def test_any_filter_within_the_legal_bounds_counts(kernel, fwhm):
+    assert resolution({"kernel": kernel})[0] == fwhm
+
+
+@pytest.mark.parametrize("kernel", ["XYZ Gauss0.40", "Gauss15.5", "Allpass"])
+def test_other_kernels_tell_nothing(kernel):
+    assert resolution({"kernel": kernel})[1] == "assumed"
