@@ -12,21 +12,19 @@ def _plane(midline: Mapping[str, Any]) -> tuple[NDArray[np.float64], NDArray[np.
     return np.array(midline["point_mm"], float), normal / max(float(np.linalg.norm(normal)), 1e-9)
 
 
-def off_midline(centre_mm: NDArray[np.float64], midline: Mapping[str, Any] | None) -> float:
-    """Distance of a point (3,) from the plane, mm; infinite where no plane is known."""
+def sides(points_mm: NDArray[np.float64], midline: Mapping[str, Any] | None) -> NDArray[np.float64] | None:
+    """Signed distance of points (n, 3) from the plane, mm; None where no plane is known."""
     if not midline or not midline.get("point_mm") or not midline.get("normal"):
-        return float("inf")
-    point, normal = _plane(midline)
-    return abs(float((centre_mm - point) @ normal))
-
-
-def sides(points_mm: NDArray[np.float64], midline: Mapping[str, Any] | None) -> NDArray[np.float64]:
-    """Signed distance of points (n, 3) from the plane, mm; 0 where no plane is known."""
-    if not midline or not midline.get("point_mm") or not midline.get("normal"):
-        return np.zeros(len(points_mm))
+        return None
     point, normal = _plane(midline)
     result: NDArray[np.float64] = (points_mm - point) @ normal
     return result
+
+
+def off_midline(centre_mm: NDArray[np.float64], midline: Mapping[str, Any] | None) -> float:
+    """Distance of a point (3,) from the plane, mm; infinite where no plane is known."""
+    away = sides(centre_mm[None], midline)
+    return float("inf") if away is None else abs(float(away[0]))
 
 
 def mirrored(centre_mm: NDArray[np.float64], midline: Mapping[str, Any]) -> NDArray[np.float64]:

@@ -97,6 +97,8 @@ def _by_side(zone: NDArray[np.int64], scene: PetScene, midline: Mapping[str, Any
     """A zone's left and right part where both are diffuse by themselves; else the zone, which overlaps the middle."""
     # In the PET's own space: what separates it from the CT's is far less than a muscle's width.
     side = sides(scene.suv.world(zone), midline)
+    if side is None:
+        return [zone]
     parts = [zone[side < 0], zone[side > 0]]
     if min(len(part) for part in parts) * scene.suv.voxel_ml < DIFFUSE_ML:
         return [zone]
