@@ -162,3 +162,39 @@ def test_uptake_up_to_the_limit_is_believed():
     assert evaluate(header(**at), max_uptake_hours=4.0).uptake_minutes == 240.0
     with pytest.raises(Refusal, match="more than 3\\.9 h"):
         evaluate(header(**at), max_uptake_hours=3.9)
+
+
+def test_one_factor_stays_one_where_all_frames_share_a_slope():
+    assert evaluate(mapped([4.0, 4.0], unit="{SUVbw}g/ml")).factors == (2.0,)
+    assert len(evaluate(mapped([2.0, 4.0], unit="{SUVbw}g/ml")).factors) == 2
+
+
+def test_a_mapping_without_a_rescale_slope_acts_on_the_stored_value_itself():
+    dataset = enhanced(count=2)
+    for frame in dataset[0].PerFrameFunctionalGroupsSequence:
+        del frame.PixelValueTransformationSequence
+    # base: real world slope 2 on values that a rescale slope of 2 made
+    assert evaluate(extract(dataset)).factors == pytest.approx([2 * f for f in evaluate(extract(enhanced())).factors])
+
+
+def counts(suv, activity):
+    values = header(Units="CNTS")
+    values["slices"]["philips_suv_factor"] = [str(one) for one in suv]
+    values["slices"]["philips_activity_factor"] = [str(one) for one in activity]
+    return values
+
+
+def test_the_sheets_weight_scales_philips_factor():
+    values = header(Units="CNTS")
+    values["slices"]["philips_suv_factor"] = ["0.0005"] * values["number"]
+    assert evaluate(values, {"weight_kg": 140}).factors == pytest.approx((0.001,))
+
+
+def test_the_worst_slice_of_philips_two_factors_counts_whichever_way_it_is_off():
+    number = header(Units="CNTS")["number"]
+    right = 2.5 * AT_START
+    for off in (0.5, 2.0):
+        suv = [right * off] + [right * 1.02] * (number - 1)
+        found = [w["text"] for w in evaluate(counts(suv, [2.5] * number)).warnings if w["code"] == "philips_factors"]
+        assert len(found) == 1
+        assert f"is {off:.3g} times" in found[0]
