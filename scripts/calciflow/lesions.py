@@ -21,7 +21,7 @@ from calciflow.deposits.reference import ct_blur, kvp_threshold, slice_noise
 from calciflow.deposits.rows import COLUMNS, Facts, lesion_rows
 from calciflow.deposits.scene import PetScene, build_scene, pet_fraction
 from calciflow.deposits.status import PetEvidence, StatusRules, weigh_deposits
-from calciflow.deposits.uncertain import released_bone
+from calciflow.deposits.uncertain import may_be_bone, released_bone
 from calciflow.files import read_json, write_json
 from calciflow.images import Volume, read_volume, write_volume
 from calciflow.labels import REGIONS, TISSUES
@@ -110,7 +110,8 @@ def detect(
     # A tolerance of 0 is a legal setting, so `or` would not do.
     given = tolerance_mm if rules.tolerance_mm is None else rules.tolerance_mm
     tolerance = DEFAULT_TOLERANCE_MM if given is None else float(given)
-    tissues = released_bone(tissues, ct, anatomy.get("uncertain_bone") or [])
+    uncertain = anatomy.get("uncertain_bone") or []
+    tissues = released_bone(tissues, ct, uncertain)
     bone = tissues == TISSUES["bone"]
     noise = slice_noise(ct.array, tissues, anatomy.get("noise_hu"))
     floor = kvp_threshold(rules.hu_floor, kvp)
@@ -124,6 +125,9 @@ def detect(
     midline = anatomy.get("midline") or {}
     deposits = _keep_deposits(deposits, tissues, regions, metal, ct, midline, dropped)
     deposits = _off_arteries(deposits, tissues, ct, anatomy.get("joints") or [], dropped)
+    for deposit in deposits:
+        if may_be_bone(ct.world(deposit.voxels), len(deposit.voxels) * ct.voxel_ml, uncertain):
+            deposit.flags.append("bone?")
     scene = build_scene(suv, ct, tissues, regions, mapping, fwhm)
     if scene is None:
         warnings.append("The PET shows nothing of the body that the CT shows: no uptake could be measured.")

@@ -481,3 +481,17 @@ def test_warnings_say_what_is_not_comparable():
     assert not any("uncalibrated" in text for text in calibrated.findings["warnings"])
     thick = bodies.limb([Ball(30.0, 0.0, 0.0, 2.0, 700.0)], ct_spacing=(5.0, 1.5, 1.5))
     assert any("no Agatston score" in text for text in run(thick).findings["warnings"])
+
+
+@pytest.mark.parametrize(
+    ("shift_mm", "volume_ml", "told"), [(0.0, 0.4, True), (2.0, 0.3, True), (15.0, 0.4, False), (0.0, 4.0, False)]
+)
+def test_what_the_map_is_not_sure_of_says_so(shift_mm, volume_ml, told):
+    limb = bodies.limb([COLD])
+    piece = {"x_mm": COLD.x + shift_mm, "y_mm": COLD.y, "z_mm": COLD.z}
+    piece |= {"volume_ml": volume_ml, "bone_probability": 0.3}
+    limb.anatomy["uncertain_bone"] = [piece]
+    row = table(run(limb)).iloc[0]
+    assert ("bone?" in str(row["flags"])) is told
+    # it stays, whatever is said of it
+    assert row["concordance"] == "CT+PET-"

@@ -16,6 +16,34 @@ LIKELY_DEPOSIT = 0.5
 SAME_PIECE = 2.0
 """The piece found at the place may differ in volume from the described one by this factor; else it is another."""
 
+NEAR_MM = 3.0
+"""The map knows a piece's centre to a block of some 2 mm."""
+
+MAYBE_SAME = 4.0
+"""Volumes on blocks and at half maximum differ by up to this factor in pieces of a few blocks."""
+
+
+def may_be_bone(points: NDArray[np.float64], volume_ml: float, pieces: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether a deposit is an object of which the map says that it may be bone.
+
+    Eroded fingertips, spurs and sesamoids look like deposits: the deposit stays, and a reader is told.
+
+    Parameters
+    ----------
+    points
+        The deposit's voxels, RAS mm, (n, 3).
+    pieces
+        ``uncertain_bone`` of the anatomy.
+    """
+    for piece in pieces:
+        size = float(piece.get("volume_ml") or 0.0)
+        if not volume_ml / MAYBE_SAME <= size <= volume_ml * MAYBE_SAME:
+            continue
+        centre = np.array([piece["x_mm"], piece["y_mm"], piece["z_mm"]], float)
+        if float(np.linalg.norm(points - centre, axis=1).min()) <= NEAR_MM:
+            return True
+    return False
+
 
 def released_bone(tissues: NDArray[np.uint8], ct: Volume, pieces: Iterable[Mapping[str, Any]]) -> NDArray[np.uint8]:
     """The tissue map with unlikely bones given to the tissue around them.
