@@ -199,7 +199,7 @@ def _keep_deposits(
         verdict = judge_deposit(deposit, ct.array, tissues, regions, metal, ct.spacing)
         points = ct.world(deposit.voxels)
         centre = points.mean(axis=0)
-        if verdict.cause is None and at_pelvic_vein(points, tissues, regions, ct):
+        if verdict.cause is None and at_pelvic_vein(points, tissues, regions, ct, midline):
             verdict = Verdict("phlebolith")
         if verdict.cause is None and (
             at_sternum(centre, tissues, ct, midline) or at_spine(centre, tissues, regions, ct, midline)

@@ -76,6 +76,8 @@ def ball(centre, width):
         ((-30.0, 8.0, 0.0), 8.0, True),
         # lateral of the hip bone, as in the gluteal muscles; a tumoral mass; before and behind the bones
         ((110.0, 0.0, 0.0), 5.0, False),
+        # medial of a trochanter, behind the hip joint: bone on both sides, but not in the lesser pelvis
+        ((60.0, -24.0, 0.0), 5.0, False),
         ((40.0, 0.0, 0.0), 16.0, False),
         ((0.0, 60.0, 0.0), 5.0, False),
         ((0.0, -80.0, 0.0), 5.0, False),
@@ -83,18 +85,20 @@ def ball(centre, width):
 )
 def test_small_stones_between_the_hip_bones_are_of_veins(centre, width, vein):
     labels, regions, ct = pelvis()
-    assert at_pelvic_vein(ball(centre, width), labels, regions, ct) is vein
+    assert at_pelvic_vein(ball(centre, width), labels, regions, ct, MIDLINE) is vein
 
 
 def test_between_thighs_and_under_the_skin_there_are_no_pelvic_veins():
     labels, regions, ct = pelvis()
     stone = ball((30.0, 0.0, 0.0), 5.0)
-    assert not at_pelvic_vein(stone, labels, np.full_like(regions, region_label("thigh", "right")), ct)
+    assert not at_pelvic_vein(stone, labels, np.full_like(regions, region_label("thigh", "right")), ct, MIDLINE)
     without = np.where(labels == TISSUES["bone"], TISSUES["muscle"], labels)
-    assert not at_pelvic_vein(stone, without, regions, ct)
+    assert not at_pelvic_vein(stone, without, regions, ct, MIDLINE)
     thin = labels.copy()
     thin[:, 75:] = 0  # the skin lies 30 mm before it
-    assert not at_pelvic_vein(stone, thin, regions, ct)
+    assert not at_pelvic_vein(stone, thin, regions, ct, MIDLINE)
+    assert at_pelvic_vein(stone, labels, regions, ct, MIDLINE)
+    assert not at_pelvic_vein(stone, labels, regions, ct, {})
 
 
 def limb_pet(fwhm=6.0, step=3.0):

@@ -36,12 +36,19 @@ PELVIC_ROW_MM = 10.0
 PELVIC_WALL_MM2 = 150.0
 """Section of a hip bone's wall or of an ischium on either side, at least: a rod of 14 mm."""
 
+PELVIC_HALF_WIDTH_MM = 55.0
+"""Half the distance of the ischial spines (some 105 mm): farther aside lie the hip joints, with muscles about them."""
+
 PELVIC_DEPTH_MM = 40.0
 """Nearer to the skin lies what hangs between the thighs and in the cleft of the buttocks."""
 
 
 def at_pelvic_vein(
-    points: NDArray[np.float64], tissues: NDArray[np.uint8], regions: NDArray[np.uint8], ct: Volume
+    points: NDArray[np.float64],
+    tissues: NDArray[np.uint8],
+    regions: NDArray[np.uint8],
+    ct: Volume,
+    midline: Mapping[str, Any],
 ) -> bool:
     """Whether a small round calcification lies in the lesser pelvis, between both hip bones: a stone of its veins.
 
@@ -54,8 +61,12 @@ def at_pelvic_vein(
         The deposit's voxels, RAS mm, shape (n, 3).
     tissues, regions
         Label maps on the grid of ``ct``.
+    midline
+        ``point_mm`` and ``normal`` of the midsagittal plane, from the anatomy; without them nothing is told.
     """
     if float(np.ptp(points, axis=0).max()) > PHLEBOLITH_MM:
+        return False
+    if off_midline(points.mean(axis=0), midline) > PELVIC_HALF_WIDTH_MM:
         return False
     z, y, x = np.clip(np.rint(ct.index(points.mean(axis=0)[None])[0]), 0, np.array(tissues.shape) - 1).astype(int)
     label = int(regions[z, y, x])
