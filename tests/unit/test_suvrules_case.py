@@ -87,6 +87,8 @@ def test_slopes_that_differ_between_frames_give_each_its_factor():
     assert found == pytest.approx([same[0], 2 * same[0], same[0]])
     # a mapping without a slope leaves what the rescale slope made of the value
     assert evaluate(mapped([None, None])).factors[0] == pytest.approx(same[0])
+    # nor does the next frame's slope stand in for it
+    assert evaluate(mapped([None, 4.0])).factors == pytest.approx([same[0], 2 * same[0]])
     already = evaluate(mapped([2.0, 4.0], unit="{SUVbw}g/ml")).factors
     assert already == pytest.approx([1.0, 2.0])
 
