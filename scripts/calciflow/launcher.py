@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from calciflow.cluster.identity import job_prefix
-from calciflow.cluster.run import RESTARTS, end_leftovers, on_slurm, run_snakemake, slurm_options
+from calciflow.cluster.run import RESTARTS, end_leftovers, end_orphans, on_slurm, run_snakemake, slurm_options
 from calciflow.errors import StudyError
 from calciflow.files import read_json
 from calciflow.forecast import forecast, in_words
@@ -191,10 +191,13 @@ def _held(study: Path) -> Iterator[int]:
             holder = path.read_text(encoding="utf-8").strip() or "unknown"
             raise StudyError(f"{study}: another run is going on ({holder}). Wait for it, or end it.") from None
         _wait_for_other_host(path)
-        # Where this machine is also a node, cancelled jobs may take a moment to die.
-        patience = time.monotonic() + (DYING_S if end_leftovers(study) else 0)
+        # Where this machine is also a node, cancelled jobs may take a moment to die, or hang.
+        cancelled = end_leftovers(study)
+        patience = time.monotonic() + (DYING_S if cancelled else 0)
         while (alive := writers(study)) and time.monotonic() < patience:
             time.sleep(0.5)
+        if cancelled and alive:
+            alive = end_orphans(alive)
         if alive:
             raise StudyError(
                 f"{study}: processes still work there: {alive}. Wait for them, or end them, then run again."

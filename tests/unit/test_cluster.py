@@ -484,3 +484,35 @@ def test_without_slurm_nothing_is_submitted(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert sbatch.main(["job.sh"]) == 127
     assert "not found" in capsys.readouterr().err
+
+
+def test_what_outlived_its_slurm_job_is_ended_and_nothing_else(site, tmp_path, capsys):
+    """Deaf to signals, as Snakemake is while it hangs on its own lock."""
+    code = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
+    )
+    deaf = [
+        subprocess.Popen(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, env={**os.environ, "SLURM_JOB_ID": number}
+        )
+        for number in ("7", "8")
+    ]
+    plain = {name: value for name, value in os.environ.items() if name != "SLURM_JOB_ID"}
+    own = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=plain)
+    try:
+        assert all(one.stdout.readline() for one in (*deaf, own))
+        processes = [deaf[0].pid, deaf[1].pid, own.pid]
+        site("squeue", "exit 1")
+        assert run.end_orphans(processes) == processes, "nothing is known where Slurm is silent"
+        site("squeue", "echo '8|somebody_else|RUNNING|None'")
+        site("scancel", "exit 0")
+        assert run.end_orphans(processes) == processes[1:]
+        assert deaf[0].wait(10) == -signal.SIGKILL
+        assert deaf[1].poll() is None
+        assert own.poll() is None
+        assert f"process {deaf[0].pid} outlived its Slurm job 7" in capsys.readouterr().err
+    finally:
+        for one in (*deaf, own):
+            one.kill()
+            one.wait()
+            one.stdout.close()

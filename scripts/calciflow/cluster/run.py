@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Any
 
 from calciflow.cluster.identity import job_prefix
-from calciflow.cluster.queue import LONGEST_SLEEP_S, SlurmSilent, cancel_all, detect, missing_programs
+from calciflow.cluster.queue import LONGEST_SLEEP_S, SlurmSilent, cancel_all, detect, missing_programs, study_jobs
 from calciflow.cluster.watch import Watch
 from calciflow.errors import StudyError
 
@@ -110,6 +110,37 @@ def end_leftovers(study: Path) -> int:
     if count:
         print(f"calciflow: {count} Slurm job(s) of an earlier run were cancelled", file=sys.stderr)
     return count
+
+
+def end_orphans(processes: Sequence[int]) -> list[int]:
+    """End processes of this machine whose Slurm job Slurm has ended; gives those that are left alone.
+
+    A signal that reaches Snakemake while it holds its own lock leaves it hanging on that lock, deaf to further ones;
+    where Slurm does not track processes by control groups, such a process outlives its job. What belongs to no job, or
+    to one that the queue still knows, is left alone.
+    """
+    numbers = {pid: number for pid in processes if (number := _job_number(pid)) is not None}
+    if not numbers or missing_programs():
+        return list(processes)
+    try:
+        queued = {job.number for job in study_jobs("")}
+    except SlurmSilent:
+        return list(processes)
+    ended = {pid for pid, number in numbers.items() if number not in queued}
+    for pid in sorted(ended):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        print(f"calciflow: process {pid} outlived its Slurm job {numbers[pid]} and was ended", file=sys.stderr)
+    return [pid for pid in processes if pid not in ended]
+
+
+def _job_number(pid: int) -> str | None:
+    try:
+        words = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:  # ended meanwhile, or another user's
+        return None
+    found = [word.split(b"=", 1)[1].decode("ascii", "replace") for word in words if word.startswith(b"SLURM_JOB_ID=")]
+    return found[0] if found else None
 
 
 def run_snakemake(
