@@ -200,3 +200,14 @@ def test_the_worst_slice_of_philips_two_factors_counts_whichever_way_it_is_off()
         found = [w["text"] for w in evaluate(counts(suv, [2.5] * number)).warnings if w["code"] == "philips_factors"]
         assert len(found) == 1
         assert f"is {off:.3g} times" in found[0]
+
+
+def test_a_dose_in_mbq_is_noted_but_in_an_enhanced_object_whose_standard_says_so():
+    assert "dose_unit" in codes(evaluate(header(dose__RadionuclideTotalDose="368.08")))
+    assert "dose_unit" not in codes(evaluate(extract(enhanced())))
+
+
+def test_units_and_kind_of_suv_must_go_together():
+    for units, kind in (("GML", "BSA"), ("CM2ML", "LBM"), ("GML", "XYZ"), ("CM2ML", "XYZ")):
+        with pytest.raises(Refusal, match="do not go together"):
+            evaluate(header(Units=units, SUVType=kind, PatientSex="M"))

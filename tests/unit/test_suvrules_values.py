@@ -3,7 +3,7 @@
 import pytest
 
 from calciflow.errors import Refusal
-from calciflow.suvrules.values import compact, number, numbers_per_slice, per_slice, positive
+from calciflow.suvrules.values import compact, number, numbers_per_slice, per_slice, positive, words
 
 
 @pytest.mark.parametrize(("given", "found"), [("0.5", 0.5), (1e-7, 1e-7), (" 70 ", 70.0), ("7e1", 70.0)])
@@ -51,3 +51,9 @@ def test_only_what_is_the_same_in_all_slices_becomes_one_number():
     assert compact([60.0, 60.0]) == 60.0
     assert compact([60.0, 61.0]) == [60.0, 61.0]
     assert compact([]) == []
+
+
+def test_words_of_a_missing_value_are_none_and_not_the_word_none():
+    assert words(None) == []
+    assert words(" attn ") == ["ATTN"]
+    assert words(["decy", " ", "SCAT"]) == ["DECY", "SCAT"]
