@@ -68,7 +68,7 @@ benchmark-convert: $(VENV)/installed-dev  ## time and memory of index and conver
 	$(BIN)/python tests/benchmark/convert_speed.py
 
 benchmark-lesions: $(VENV)/installed-dev  ## time and memory of finding 200 deposits on a CT of 512 x 512 x 580
-	PYTHONPATH=$(PYTHONPATH) $(BIN)/python tests/benchmark/lesions_cost.py
+	$(BIN)/python tests/benchmark/lesions_cost.py
 
 benchmark-scale: $(VENV)/installed-dev  ## dry run of 3,000 scans beside a bare skeleton of as many jobs
 	$(BIN)/python tests/benchmark/scale.py 3000

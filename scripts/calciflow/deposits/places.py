@@ -43,6 +43,17 @@ PELVIC_DEPTH_MM = 40.0
 """Nearer to the skin lies what hangs between the thighs and in the cleft of the buttocks."""
 
 
+def _voxel(centre: NDArray[np.float64], ct: Volume) -> tuple[int, int, int]:
+    """Array index of the voxel of ``ct`` nearest to a point (3,), RAS mm."""
+    z, y, x = np.clip(np.rint(ct.index(centre[None])[0]), 0, np.array(ct.array.shape) - 1).astype(int).tolist()
+    return z, y, x
+
+
+def _region(regions: NDArray[np.uint8], place: tuple[int, int, int]) -> str | None:
+    label = int(regions[place])
+    return region_of(label)[0] if label else None
+
+
 def at_pelvic_vein(
     points: NDArray[np.float64],
     tissues: NDArray[np.uint8],
@@ -66,11 +77,11 @@ def at_pelvic_vein(
     """
     if float(np.ptp(points, axis=0).max()) > PHLEBOLITH_MM:
         return False
-    if off_midline(points.mean(axis=0), midline) > PELVIC_HALF_WIDTH_MM:
+    centre = points.mean(axis=0)
+    if off_midline(centre, midline) > PELVIC_HALF_WIDTH_MM:
         return False
-    z, y, x = np.clip(np.rint(ct.index(points.mean(axis=0)[None])[0]), 0, np.array(tissues.shape) - 1).astype(int)
-    label = int(regions[z, y, x])
-    if not label or region_of(label)[0] != "pelvis":
+    z, y, x = _voxel(centre, ct)
+    if _region(regions, (z, y, x)) != "pelvis":
         return False
     _, down, across = ct.spacing
     reach = round(PELVIC_ROW_MM / down)
@@ -99,7 +110,7 @@ def at_sternum(centre: NDArray[np.float64], tissues: NDArray[np.uint8], ct: Volu
     """
     if off_midline(centre, midline) > STERNUM_HALF_WIDTH_MM:
         return False
-    z, y, x = np.clip(np.rint(ct.index(centre[None])[0]), 0, np.array(tissues.shape) - 1).astype(int)
+    z, y, x = _voxel(centre, ct)
     lung = np.argwhere(tissues[z] == TISSUES["lung"])
     if len(lung) * ct.voxel_ml < MIN_LUNG_ML_A_SLICE * ct.spacing[0] / 3.0:
         return False
@@ -132,9 +143,8 @@ def at_spine(
     """
     if off_midline(centre, midline) > SPINOUS_HALF_WIDTH_MM:
         return False
-    z, y, x = np.clip(np.rint(ct.index(centre[None])[0]), 0, np.array(tissues.shape) - 1).astype(int)
-    label = int(regions[z, y, x])
-    if not label or region_of(label)[0] not in SPINE_REGIONS:
+    z, y, x = _voxel(centre, ct)
+    if _region(regions, (z, y, x)) not in SPINE_REGIONS:
         return False
     _, down, across = ct.spacing
     wide = round(SPINE_HALF_WIDTH_MM / across)
