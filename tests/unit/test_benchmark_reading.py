@@ -185,14 +185,14 @@ def test_a_study_is_made_once_and_again_for_what_is_missing(tmp_path, monkeypatc
 
     monkeypatch.setattr("calciflow.benchmark.study.make_scan", small)
     first, second = seeds_of("dev", 2)
-    assert make_study(tmp_path, "dev", 2) == [person_of(first), person_of(second)]
+    assert make_study(tmp_path, seeds_of("dev", 2)) == [person_of(first), person_of(second)]
     assert made == [first, second]
     assert read_table(tmp_path / "config" / "scans.tsv")["source"].tolist() == [
         f"dicom/sub-{s}" for s in (first, second)
     ]
     assert f"{person_of(first)}: 4 of " in capsys.readouterr().out
     (tmp_path / "truth" / person_of(second) / "complete.txt").unlink()
-    make_study(tmp_path, "dev", 2)
+    make_study(tmp_path, seeds_of("dev", 2))
     assert made == [first, second, second], "only what was not complete"
 
 
@@ -209,3 +209,20 @@ def test_the_command_gives_the_workflows_status_and_the_table(study, monkeypatch
     assert main(["dev", "1", "--folder", str(study.parent)]) == 4
     assert runs[0][1:] == ["run", str(study.parent / "dev")]
     assert capsys.readouterr().out.startswith("1 scans, 4 deposits; not finished: none.")
+
+
+def test_chosen_seeds_are_of_the_dev_split_alone(study, monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr("calciflow.benchmark.__main__.make_study", lambda folder, seeds, ideal: asked.append(seeds))
+    monkeypatch.setattr("calciflow.benchmark.__main__.write_results", lambda *given: None)
+    monkeypatch.setattr(
+        "calciflow.benchmark.__main__.subprocess.run", lambda command, check: subprocess.CompletedProcess(command, 0)
+    )
+    (study.parent / "dev" / "tables").mkdir(parents=True)
+    (study.parent / "dev" / "tables" / "summary.md").write_text("")
+    assert main(["dev", "--seeds", "10032", "10005", "--folder", str(study.parent)]) == 0
+    assert asked == [[10032, 10005]]
+    for wrong in (["test", "--seeds", "70001"], ["dev", "--seeds", "70001"]):
+        with pytest.raises(SystemExit):
+            main([*wrong, "--folder", str(study.parent)])
+        assert "test split is measured whole" in capsys.readouterr().err

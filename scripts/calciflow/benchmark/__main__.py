@@ -9,6 +9,7 @@ import pandas as pd
 
 from calciflow.benchmark.figures import causes_figure, confusion_figure, measures_figure, sensitivity_figure
 from calciflow.benchmark.reading import compare_scan
+from calciflow.benchmark.split import MOST_SCANS, seeds_of
 from calciflow.benchmark.study import SESSION, make_study
 from calciflow.benchmark.tables import COLUMNS, confusion, markdown, summary
 from calciflow.files import write_text
@@ -61,12 +62,15 @@ def main(arguments: list[str] | None = None) -> int:
     """Command line; the exit status is that of the workflow."""
     parser = argparse.ArgumentParser(prog="python -m calciflow.benchmark", description="Measure the workflow's errors.")
     parser.add_argument("split", choices=("dev", "test"))
-    parser.add_argument("count", type=int, help="scans")
+    parser.add_argument("count", type=int, nargs="?", default=3, help="scans: the first of the split (%(default)s)")
+    parser.add_argument("--seeds", type=int, nargs="+", help="dev only: the scans of these seeds instead")
     parser.add_argument("--folder", type=Path, default=REPOSITORY / "benchmark", help="where the studies go")
     parser.add_argument("--ideal", action="store_true", help="also write noise-free CT and PET beside the truth")
     options = parser.parse_args(arguments)
+    if options.seeds and (options.split != "dev" or not set(options.seeds) <= set(seeds_of("dev", MOST_SCANS))):
+        parser.error("--seeds takes seeds of the split dev; the test split is measured whole, never chosen from")
     study = options.folder / options.split
-    people = make_study(study, options.split, options.count, options.ideal)
+    people = make_study(study, options.seeds or seeds_of(options.split, options.count), options.ideal)
     status = subprocess.run([str(REPOSITORY / "calciflow"), "run", str(study)], check=False).returncode
     out = study / "tables"
     write_results(study, people, out)

@@ -1,8 +1,9 @@
 """The study folder of a split: DICOM and truth of each scan, and the sheets."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from calciflow.benchmark.split import draw_scan, seeds_of
+from calciflow.benchmark.split import draw_scan
 from calciflow.files import write_text
 from calciflow.fingerprint import fingerprint
 from calciflow.phantom.dialects import write_study
@@ -19,11 +20,11 @@ def person_of(seed: int) -> str:
     return f"sub-{seed}"
 
 
-def make_study(folder: Path, split: str, count: int, ideal: bool = False) -> list[str]:
-    """Write what is missing of a split's study into ``folder``; gives the participant ids."""
+def make_study(folder: Path, seeds: Sequence[int], ideal: bool = False) -> list[str]:
+    """Write what is missing of the seeds' study into ``folder``; gives the participant ids."""
     code = fingerprint(Path(__file__), Path(__file__).resolve().parents[2])
     people = []
-    for seed in seeds_of(split, count):
+    for seed in seeds:
         person = person_of(seed)
         people.append(person)
         mark = folder / "truth" / person / "complete.txt"
