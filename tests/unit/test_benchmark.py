@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from calciflow.benchmark.compare import (
+    DOUBTS,
     compare_deposits,
     dice,
     distances,
@@ -19,6 +20,7 @@ from calciflow.benchmark.compare import (
 )
 from calciflow.benchmark.split import FIRST_SEED, MOST_SCANS, draw_scan, seeds_of
 from calciflow.benchmark.tables import confusion, markdown, summary, summary_row
+from calciflow.columns import FLAGS
 from calciflow.labels import LESION_COLUMNS
 from calciflow.phantom.cohort import MEMBERS
 from calciflow.phantom.model import Person
@@ -105,8 +107,13 @@ def test_false_positives_carry_the_true_tissue(lesions):
     assert got["true_tissue"].tolist() == ["bone"]
 
 
+def test_flags_of_doubt_are_flags_that_lesions_have():
+    assert set(FLAGS) >= DOUBTS
+
+
 def test_table(truth, lesions):
     matches = match(DEPOSITS, LESIONS)
+    lesions["flags"] = ["metal nearby;bone?", None, None, None, "metal nearby;arthritis?"]
     deposits = compare_deposits(truth, lesions, matches).assign(participant_id="sub-1")
     false = false_positives(lesions, matches, LESIONS, {15: "bone"}, {15: "rib"}).assign(participant_id="sub-1")
     scans = pd.DataFrame(
@@ -130,6 +137,8 @@ def test_table(truth, lesions):
     assert rows["missed: its place was taken for", "bone"]["n"] == 0  # what is hidden is not missed
     assert rows["sensitivity", "elsewhere, 0.1 to 0.3 ml"]["n"] == 2
     assert found["false positives a scan", "all"] == 0.5
+    assert found["false positives a scan", "without a flag of doubt"] == 0
+    assert found["with a flag of doubt", "deposits found alone"] == 1  # the only one that was found alone
     assert found["false positives a scan", "really in bone"] == 0.5  # a person without any counts as 0
     assert found["volume error", "median, %"] == pytest.approx(20)
     assert found["mass error", "median, %"] == pytest.approx(-10)

@@ -110,6 +110,30 @@ def test_background_bridges_the_border_between_fat_and_muscle():
     assert background[4, 17, 15] > -10
 
 
+def test_background_is_made_where_it_is_asked_for_alone():
+    rng = np.random.default_rng(2)
+    image = rng.normal(40, 10, (8, 40, 40)).astype(np.float32)
+    valid = np.ones(image.shape, bool)
+    valid[2:6, 10:30, 10:30] = False
+    asked = np.zeros(image.shape, bool)
+    asked[:, 8:20] = True
+    every, some = (local_background(image, valid, (3.0, 1.0, 1.0), where) for where in (None, asked))
+    np.testing.assert_array_equal(some[asked], every[asked])
+    assert np.isnan(some[~asked]).all()
+
+
+def test_far_from_all_tissue_the_nearest_tissue_counts_most():
+    """Sums over blocks stand for sums over voxels: two halves of a shell, at 40 and 80 HU, 40 mm from the middle."""
+    image = np.full((90, 90, 90), 40.0, np.float32)
+    image[:, :, 45:] = 80.0
+    valid = np.ones(image.shape, bool)
+    valid[5:85, 5:85, 5:85] = False
+    background = local_background(image, valid, (1.0, 1.0, 1.0))
+    assert background[45, 45, 44:46].mean() == pytest.approx(60, abs=3)  # blocks do not lie even about the middle
+    assert background[45, 45, 12] < 41
+    assert background[45, 45, 77] > 79
+
+
 def test_agatston_score_by_hand():
     image = np.zeros((3, 10, 10), np.float32)
     image[0, 2:4, 2:4] = 150.0  # 4 mm2, weight 1

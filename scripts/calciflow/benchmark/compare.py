@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from calciflow.labels import COMPARTMENTS, TISSUES, region_label
+from calciflow.lesion_table import flag_words
 from calciflow.summary import SET_ASIDE
 
 Points = NDArray[np.float64]
@@ -18,6 +19,9 @@ TOLERANCE_MM = 4.0
 """A lesion finds a deposit if the nearest points of both lie within this: about a PET voxel. Ours."""
 
 SMALL_PARTS = ("hand", "fingers", "foot", "toes")
+
+DOUBTS = {"arterial wall?", "arthritis?", "bone spill", "bone?", "contamination?", "enthesis?", "misregistered"}
+"""Flags that say a lesion may be none: a reader looks at these first."""
 
 BANDS_ML = (0.0, 0.1, 0.3, 1.0, np.inf)
 """Borders of the size bands, ml."""
@@ -106,6 +110,7 @@ def compare_deposits(truth: pd.DataFrame, lesions: pd.DataFrame, matches: Matche
             lesion = by_id[found[0]]
             for name in ("concordance", "compartment", "region", "side", "pet_status"):
                 out[f"found_{name}"] = lesion[name]
+            out["found_doubted"] = bool(flag_words(lesion["flags"]) & DOUBTS)
             out["brier"] = brier(lesion, str(row["compartment"]))
             for name in ("ct_volume_ml", "hydroxyapatite_mg", "hu_max", "suv_max", "suv_peak"):
                 out[f"found_{name}"] = lesion[name]
@@ -138,17 +143,17 @@ def false_positives(
             **row,
             "true_tissue": tissue_at.get(int(row["lesion_id"]), "outside"),
             "cause": causes.get(int(row["lesion_id"]), "unknown"),
+            "doubted": bool(flag_words(row["flags"]) & DOUBTS),
         }
         for row in lesions.to_dict("records")
         if int(row["lesion_id"]) in points and not matches.deposits_of(int(row["lesion_id"]))
     ]
-    return pd.DataFrame(rows, columns=[*lesions.columns, "true_tissue", "cause"])
+    return pd.DataFrame(rows, columns=[*lesions.columns, "true_tissue", "cause", "doubted"])
 
 
 def set_aside(lesions: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Lesions that count in burden and scores, and those that are listed but set aside by a flag (``SET_ASIDE``)."""
-    words = lesions["flags"].fillna("").astype(str).str.split(";")
-    aside = words.map(lambda flags: any(flag in SET_ASIDE for flag in flags)).astype(bool)
+    aside = lesions["flags"].map(lambda cell: bool(flag_words(cell) & set(SET_ASIDE))).astype(bool)
     return lesions[~aside], lesions[aside]
 
 

@@ -163,6 +163,7 @@ def _labels(single: pd.DataFrame) -> list[dict[str, Any]]:
     midline = single["region"].isin(AXIAL_REGIONS) & (single["found_side"] == "midline")
     placed = same["region"] & ((single["found_side"] == single["side"]) | midline)
     rows = [
+        row("with a flag of doubt", "deposits found alone", single["found_doubted"].astype(float)),
         row("right class", "found alone", same["concordance"]),
         row("right class", "uptake determinate", same["concordance"], told),
         row("right compartment", "found alone", same["compartment"]),
@@ -201,6 +202,8 @@ def summary(deposits: pd.DataFrame, false: pd.DataFrame, scans: pd.DataFrame) ->
     people = scans["participant_id"]
     rows = _sensitivity(deposits)
     rows.append(summary_row("false positives a scan", "all", scans["false_positives"], people))
+    sure = false[~false["doubted"].astype(bool)].groupby("participant_id").size()
+    rows.append(summary_row("false positives a scan", "without a flag of doubt", people.map(sure).fillna(0), people))
     rows.append(summary_row("set aside a scan", "possible myositis", scans["set_aside"], people))
     for column, title in (
         ("cause", "cause"),

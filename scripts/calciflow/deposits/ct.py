@@ -284,10 +284,15 @@ def _surroundings(
     near = widen(over, max(clear, 1.1 * spacing[0]), spacing)
     plain = body & ~rim & ~near & (hu > -300) & (hu < 250)
     kinds = [int(kind) for kind in np.unique(labels[near & body]) if (plain & (labels == kind)).sum() >= LEAST_PLAIN]
-    background = local_background(values, plain, spacing) if len(kinds) != 1 else np.empty(hu.shape, np.float32)
+    # Elsewhere, in bone's depth and in air, no contrast is asked for: it is left at zero.
+    background = values.copy()
+    rest = (near | plain) & body
     for kind in kinds:
-        own = local_background(values, plain & (labels == kind), spacing)
-        background = own if len(kinds) == 1 else np.where(labels == kind, own, background)
+        asked = rest & (labels == kind) if len(kinds) > 1 else rest
+        background[asked] = local_background(values, plain & (labels == kind), spacing, asked)[asked]
+        rest = rest & ~asked
+    if rest.any():
+        background[rest] = local_background(values, plain, spacing, rest)[rest]
     return values, values - background, plain
 
 

@@ -32,6 +32,12 @@ ROUND_THINNESS = 0.85
 THINNESS_DOUBT = 0.15
 """Thinnest side over that of the cube of equal volume: of small balls in coarse voxels it falls to about 0.85."""
 
+LEAST_WEIGHT = 0.02
+"""Share of the weights that must lie on valid voxels for a mean to count: two hundredths of the reach's volume."""
+
+MOST_REACH_MM = 200.0
+"""Plain tissue farther off says nothing about a deposit's own place: then the crop's median serves."""
+
 FWHM_PER_SIGMA = float(np.sqrt(8 * np.log(2)))
 
 
@@ -131,7 +137,11 @@ def flatness_share(mask: NDArray[np.bool_], spacing: Spacing, sigma_mm: tuple[fl
 
 
 def local_background(
-    hu: NDArray[np.float32], valid: NDArray[np.bool_], spacing: Spacing, sigma_mm: float = 3.0
+    hu: NDArray[np.float32],
+    valid: NDArray[np.bool_],
+    spacing: Spacing,
+    where: NDArray[np.bool_] | None = None,
+    sigma_mm: float = 3.0,
 ) -> NDArray[np.float32]:
     """Background HU under a deposit: Gaussian-weighted mean of the valid voxels around (normalised convolution).
 
@@ -141,23 +151,46 @@ def local_background(
         Crop, HU.
     valid
         Voxels of plain tissue: outside the widened deposit, bone and what is not body.
+    where
+        Voxels whose background is asked for; by default all. Elsewhere the answer may be NaN.
     sigma_mm
-        Reach of the weights. Where nothing valid is that near, the reach is doubled until something is.
+        Reach of the weights. Where nothing valid is that near, the reach is doubled until something is; sums are then
+        made over blocks a third of the reach wide, which a Gaussian does not tell from voxels.
     """
     if not valid.any():
         return np.zeros(hu.shape, np.float32)
     background = np.full(hu.shape, np.nan, np.float32)
+    missing = np.ones(hu.shape, bool) if where is None else where.copy()
+    shares, sums = valid.astype(np.float32), np.where(valid, hu, 0).astype(np.float32)
+    blocks = np.ones(3, int)
     reach = sigma_mm
-    while np.isnan(background).any():
-        sigma = [reach / size for size in spacing]
-        weight = ndimage.gaussian_filter(valid.astype(np.float32), sigma, mode="nearest", truncate=3.0)
-        total = ndimage.gaussian_filter(np.where(valid, hu, 0).astype(np.float32), sigma, mode="nearest", truncate=3.0)
-        ready = np.isnan(background) & (weight > 0.02)
-        background[ready] = total[ready] / weight[ready]
+    while missing.any() and reach <= MOST_REACH_MM:
+        wanted = np.maximum(1, (reach / 3.0 / np.array(spacing)).astype(int)) if reach > sigma_mm else blocks
+        if (wanted > blocks).any():
+            shares, sums = (_blocks(part, np.maximum(wanted // blocks, 1)) for part in (shares, sums))
+            blocks = blocks * np.maximum(wanted // blocks, 1)
+        sigma = reach / (blocks * np.array(spacing))
+        weight, total = (ndimage.gaussian_filter(part, sigma, mode="nearest", truncate=3.0) for part in (shares, sums))
+        places = np.argwhere(missing)
+        at = ((places + 0.5) / blocks - 0.5).T
+        weights = ndimage.map_coordinates(weight, at, order=1, mode="nearest")
+        ready = weights > LEAST_WEIGHT
+        totals = ndimage.map_coordinates(total, at[:, ready], order=1, mode="nearest")
+        background[tuple(places[ready].T)] = totals / weights[ready]
+        missing[tuple(places[ready].T)] = False
         reach *= 2.0
-        if reach > 200.0:
-            background[np.isnan(background)] = np.float32(np.median(hu[valid]))
+    if missing.any():
+        background[missing] = np.float32(np.median(hu[valid]))
     return background
+
+
+def _blocks(values: NDArray[np.float32], size: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Mean of blocks of ``size`` voxels; what a block at the end lacks counts as zero."""
+    padded = np.pad(values, [(0, -count % step) for count, step in zip(values.shape, size, strict=True)])
+    counts = [count // step for count, step in zip(padded.shape, size, strict=True)]
+    split = padded.reshape(counts[0], size[0], counts[1], size[1], counts[2], size[2])
+    result: NDArray[np.float32] = split.mean(axis=(1, 3, 5), dtype=np.float32)
+    return result
 
 
 def plateau(
