@@ -310,7 +310,8 @@ FLAGS = {
     "fluid-calcium level": "A flat step in density from back to front.",
     "misregistered": "In a region where PET and CT lie further apart than `register.tolerance_mm`: no uptake "
     "there reads `indeterminate`.",
-    "arterial wall?": "One of three small deposits in a row along the femoral artery: plaques of its wall, or chance.",
+    "arterial wall?": "One of three small deposits in a row along the femoral artery, or one where the other leg's "
+    "plaques tell it to run: plaques of its wall, or chance.",
     "arthritis?": "Uptake at a joint without calcium, as of arthritis. Counts, unless in `cohort.exclude_flags`.",
     "possible myositis": "Diffuse or mirrored uptake in muscle without calcium: listed, but in no score and no burden.",
 }
@@ -324,7 +325,7 @@ CAUSES = {
     "metal streak": "A streak of metal.",
     "teeth": "Teeth.",
     "bone": "A piece of the skeleton.",
-    "arterial wall": "A row of plaques along a femoral artery.",
+    "arterial wall": "A row of plaques along a femoral artery, or short rows of both that mirror each other.",
     "phlebolith": "Small and round in the lesser pelvis, between both hip bones: a stone of a vein.",
     "on the skin": "Sticks out of the body as a whole: electrodes, leads, tubes.",
     "viscera, bowel contents or contrast": "Dense, but inside the body's cavities.",

@@ -1,6 +1,11 @@
-"""Calcified walls of the femoral and popliteal artery: plaques in a row, where the artery runs from groin to knee."""
+"""Calcified walls of the femoral and popliteal arteries: plaques in a row, where these run from groin to knee.
+
+One leg alone needs a long row. Atherosclerosis is a disease of all arteries (two legs of one person calcify alike), and
+the two legs' arteries are each other's mirror image: short rows of both that mirror each other count together.
+"""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
@@ -11,7 +16,9 @@ Floats = NDArray[np.float64]
 
 COURSE = np.array(
     [
-        (-0.10, 12.0, 45.0),
+        (-0.36, 78.0, 12.0),
+        (-0.24, 48.0, 16.0),
+        (-0.10, 14.0, 45.0),
         (0.10, 24.0, 44.0),
         (0.30, 30.0, 28.0),
         (0.50, 30.0, 8.0),
@@ -22,8 +29,9 @@ COURSE = np.array(
     ]
 )
 """Way from the femoral head's centre to the knee's (0 to 1), and how far medially and anteriorly of that line, in mm,
-the artery runs: before the femoral head's inner third, in the adductor canal medially of the shaft, through the
-adductor hiatus at two thirds to three quarters of the way, and behind the knee (Standring, Gray's Anatomy)."""
+the artery runs: from the aorta's end at the fourth lumbar vertebra to the sacroiliac joint and along the pelvic brim,
+before the femoral head's inner third, in the adductor canal medially of the shaft, through the adductor hiatus at two
+thirds to three quarters of the way, and behind the knee (Standring, Gray's Anatomy)."""
 
 AROUND_MM = 30.0
 """Bodies differ, and so does the joints' centre: the artery lies within that distance of the course."""
@@ -34,6 +42,17 @@ ALONG_MM = 5.0
 PLAQUES, SPAN_MM = 4, 80.0
 """Plaques in a row, and their least length along the artery. Of three the third may lie in line by chance: among four
 deposits about the course one in four times, four of six one in ten."""
+
+TOGETHER, EACH = 5, 2
+"""Plaques of both legs together, and of each of them, whose rows mirror each other."""
+
+MIRROR_MM = 12.0
+"""The two arteries, and the joints that their courses are reckoned from, are alike to about that. A proven row tells
+where the other leg's artery runs: a circle of that radius is 3 % of a thigh's muscles (65 mm)."""
+
+MOSTLY = 0.5
+"""Share of the small deposits about both courses that such a pair of rows must hold: among many scattered ones a few
+lie in line."""
 
 LARGEST_ML = 0.4
 """A plaque of half the wall of 20 mm of an artery."""
@@ -57,24 +76,29 @@ def arterial_walls(
     Returns
     -------
     walls, perhaps
-        (n,) each: part of a row of at least ``PLAQUES``; or of a shorter one, which may be chance.
+        (n,) each: part of a row of at least ``PLAQUES``, or of rows of both legs that mirror each other and hold
+        ``TOGETHER``; or of a row of three, which may be chance.
     """
     walls, perhaps = np.zeros(len(points), bool), np.zeros(len(points), bool)
     places = {(one["name"], one["side"]): np.array([one["x_mm"], one["y_mm"], one["z_mm"]]) for one in joints}
+    legs = []
     for side, sign in (("left", 1.0), ("right", -1.0)):
         ends = _ends(places.get(("hip", side)), places.get(("knee", side)))
-        if ends is None:
-            continue
-        along, away = _beside(points, *ends, sign)
-        near = np.flatnonzero(
-            (volumes_ml <= LARGEST_ML)
-            & (along > COURSE[0, 0])
-            & (along < COURSE[-1, 0])
-            & (np.hypot(*away.T) <= AROUND_MM)
-        )
-        length = float(np.linalg.norm(ends[1] - ends[0]))
-        row = near[_longest_row(along[near] * length, away[near])]
-        (walls if len(row) >= PLAQUES else perhaps)[row] = True
+        if ends is not None:
+            legs.append(_leg(points, volumes_ml, ends, sign))
+    proven = [max((row for row in leg.rows if len(row.members) >= PLAQUES), key=_size, default=None) for leg in legs]
+    if len(legs) == 2:
+        pair = _mirrored(*legs)
+        proven = [max(filter(None, both), key=_size, default=None) for both in zip(proven, pair, strict=True)]
+    for leg, row in zip(legs, proven, strict=True):
+        if row is not None:
+            walls[leg.which[row.members]] = True
+        elif longest := max((one for one in leg.rows if len(one.members) > EACH), key=_size, default=None):
+            perhaps[leg.which[longest.members]] = True
+    for row, other in zip(proven, legs[::-1], strict=True):
+        if row is not None and len(legs) == 2:
+            mirror = other.which[row.near(other.along_mm, other.away)]
+            (walls if len(mirror) >= EACH else perhaps)[mirror] = True
     return walls, perhaps & ~walls
 
 
@@ -103,16 +127,76 @@ def _beside(points: Floats, hip: Floats, knee: Floats, medial_x: float) -> tuple
     return along, np.column_stack([from_hip @ medial, from_hip @ anterior]) - usual
 
 
-def _longest_row(along_mm: Floats, away: Floats) -> NDArray[np.int64]:
-    """The most deposits that one artery may hold: the course moved and tilted through two of them; at least three."""
-    best = np.zeros(0, np.int64)
-    for one, other in combinations(range(len(along_mm)), 2):
+def _size(row: "_Row") -> int:
+    return len(row.members)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """Deposits that one artery may hold, which is the course moved and tilted."""
+
+    members: NDArray[np.int64]
+    first_mm: float
+    last_mm: float
+    line: Floats
+    """Distance from the course, medially and anteriorly, mm: slope and value at 0 mm along it (2, 2)."""
+
+    def near(self, along_mm: Floats, away: Floats) -> NDArray[np.int64]:
+        """Those of a leg's deposits that lie about this row, or its mirror image, and not far beyond its ends."""
+        apart = np.hypot(*(away - along_mm[:, None] * self.line[0] - self.line[1]).T)
+        reached = (along_mm >= self.first_mm - SPAN_MM) & (along_mm <= self.last_mm + SPAN_MM)
+        return np.flatnonzero((apart <= MIRROR_MM) & reached)
+
+    def apart(self, other: "_Row") -> float:
+        """Largest distance of the two lines, mm, on the stretch that both rows span."""
+        ends = min(self.first_mm, other.first_mm), max(self.last_mm, other.last_mm)
+        lines = self.line - other.line
+        return max(float(np.linalg.norm(end * lines[0] + lines[1])) for end in ends)
+
+
+@dataclass(frozen=True)
+class _Leg:
+    """The small deposits of a leg along the artery's course."""
+
+    which: NDArray[np.int64]
+    along_mm: Floats
+    away: Floats
+    n_about: int
+    """How many lie within ``AROUND_MM`` of the course."""
+    rows: list[_Row]
+
+
+def _leg(points: Floats, volumes_ml: Floats, ends: tuple[Floats, Floats], medial_x: float) -> _Leg:
+    along, away = _beside(points, *ends, medial_x)
+    which = np.flatnonzero((volumes_ml <= LARGEST_ML) & (along > COURSE[0, 0]) & (along < COURSE[-1, 0]))
+    along_mm, away = along[which] * float(np.linalg.norm(ends[1] - ends[0])), away[which]
+    about = np.flatnonzero(np.hypot(*away.T) <= AROUND_MM)
+    return _Leg(which, along_mm, away, len(about), _rows(along_mm, away, about))
+
+
+def _rows(along_mm: Floats, away: Floats, about: NDArray[np.int64]) -> list[_Row]:
+    """All rows of at least ``EACH`` of the deposits ``about`` the course that are ``SPAN_MM`` long."""
+    rows: dict[bytes, _Row] = {}
+    for one, other in combinations(about, 2):
         apart = along_mm[other] - along_mm[one]
         if abs(apart) < SPAN_MM / 2.0:
             continue
-        tilt = (away[other] - away[one]) / apart
-        line = away[one] + (along_mm - along_mm[one])[:, None] * tilt
-        row = np.flatnonzero(np.hypot(*(away - line).T) <= ALONG_MM)
-        if len(row) > max(len(best), 2) and np.ptp(along_mm[row]) >= SPAN_MM:
-            best = row
+        slope = (away[other] - away[one]) / apart
+        line = away[one] + (along_mm - along_mm[one])[:, None] * slope
+        members = about[np.hypot(*(away - line).T)[about] <= ALONG_MM]
+        low, high = float(along_mm[members].min()), float(along_mm[members].max())
+        if high - low >= SPAN_MM and members.tobytes() not in rows:
+            rows[members.tobytes()] = _Row(members, low, high, np.polyfit(along_mm[members], away[members], 1))
+    return list(rows.values())
+
+
+def _mirrored(one: _Leg, other: _Leg) -> tuple[_Row | None, _Row | None]:
+    """The longest pair of rows that mirror each other; none if they hold too few to be no chance."""
+    best: tuple[_Row | None, _Row | None] = (None, None)
+    least = max(TOGETHER, int(np.ceil(MOSTLY * (one.n_about + other.n_about))))
+    for first in one.rows:
+        for second in other.rows:
+            both = _size(first) + _size(second)
+            if both >= least and first.apart(second) <= MIRROR_MM:
+                best, least = (first, second), both + 1
     return best
