@@ -312,6 +312,8 @@ FLAGS = {
     "there reads `indeterminate`.",
     "arterial wall?": "One of three small deposits in a row along the femoral artery, or one where the other leg's "
     "plaques tell it to run: plaques of its wall, or chance.",
+    "injection scar?": "A round, hollow shell of 5 to 25 mm in the fat of a buttock, as injections leave: a nodule may "
+    "calcify at its rim alone, too.",
     "arthritis?": "Uptake at a joint without calcium, as of arthritis. Counts, unless in `cohort.exclude_flags`.",
     "possible myositis": "Diffuse or mirrored uptake in muscle without calcium: listed, but in no score and no burden.",
 }

@@ -68,6 +68,18 @@ def test_each_class_is_told(found):
     assert frame.z_mm.is_monotonic_decreasing
 
 
+@pytest.mark.parametrize(("hollow", "back", "flagged"), [(True, -1, True), (False, -1, False), (True, 1, False)])
+def test_a_hollow_shell_in_a_buttock_is_kept_and_flagged(hollow, back, flagged):
+    ball = Ball(0.0, back * 51.5, 10.0, 0.9, 600.0, None)
+    limb = bodies.limb([ball])
+    grid = limb.ct.world(np.argwhere(np.ones(limb.ct.array.shape, bool))).reshape(*limb.ct.array.shape, 3)
+    if hollow:
+        limb.ct.array[np.linalg.norm(grid - [ball.x, ball.y, ball.z], axis=3) < ball.radius - 2.0] = -80
+    limb.regions[limb.regions > 0] = region_label("pelvis", "left")
+    flags = str(nearest(table(run(limb)), ball)["flags"])
+    assert ("injection scar?" in flags) is flagged
+
+
 def test_a_limb_brought_back_by_a_field_keeps_every_uptake_to_the_bit(trio, found):
     # The PET shows the limb 7.3 mm aside and turned by 3 degrees: geometry moves, no PET value is interpolated.
     turn, shift = np.deg2rad(3.0), np.array([7.3, -4.1, 2.7])

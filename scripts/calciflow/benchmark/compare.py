@@ -20,7 +20,10 @@ TOLERANCE_MM = 4.0
 
 SMALL_PARTS = ("hand", "fingers", "foot", "toes")
 
-DOUBTS = {"arterial wall?", "arthritis?", "bone spill", "bone?", "contamination?", "enthesis?", "misregistered"}
+DOUBTS = {
+    "arterial wall?", "arthritis?", "bone spill", "bone?", "contamination?", "enthesis?", "injection scar?",
+    "misregistered",
+}  # fmt: skip
 """Flags that say a lesion may be none: a reader looks at these first."""
 
 BANDS_ML = (0.0, 0.1, 0.3, 1.0, np.inf)

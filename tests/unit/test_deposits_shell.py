@@ -1,0 +1,96 @@
+"""Shells of calcium in a buttock's fat against solid deposits and open arcs, on made volumes."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from calciflow.deposits.ct import Deposit
+from calciflow.deposits.shell import in_buttock, is_shell
+from calciflow.images import Volume
+from calciflow.labels import TISSUES, region_label
+from calciflow.measure.density import Density
+
+FAT = -100.0
+
+
+def made(spacing, inside, seed=0):
+    """A deposit in fat as CT shows it: ``inside`` of (z, y, x) mm gives HU over the fat; blur 1.6 mm, noise 20 HU."""
+    half = np.array([26.0, 26.0, 26.0])
+    every = [int(np.ceil(step / 0.5)) for step in spacing]
+    fine = [step / n for step, n in zip(spacing, every, strict=True)]
+    axes = [np.arange(-h, h + step / 2, step) for h, step in zip(half, fine, strict=True)]
+    body = inside(*np.meshgrid(*axes, indexing="ij")).astype(np.float32)
+    sigma = [np.hypot(0.7, step / np.sqrt(12.0)) / f for step, f in zip(spacing, fine, strict=True)]
+    hu = ndimage.gaussian_filter(body, sigma)[:: every[0], :: every[1], :: every[2]] + FAT
+    hu += np.random.default_rng(seed).normal(0, 20, hu.shape)
+    parts, _ = ndimage.label(hu > FAT + 200, np.ones((3, 3, 3)))
+    mask = parts == np.bincount(parts[parts > 0]).argmax()
+    density = Density(1.0, 1.0, float(hu.max()), float(hu[mask].mean()), 0.0, 500.0, FAT)
+    box = tuple(slice(0, size) for size in hu.shape)
+    peak = tuple(int(v) for v in np.argwhere(mask)[0])
+    return Deposit(box, mask, mask, density, None, peak, 10.0), np.rint(hu).astype(np.int16)
+
+
+def shell(radius, thick=1.6, hu=500.0, core=0.0, gap=None):
+    def inside(z, y, x):
+        r = np.sqrt(z**2 + y**2 + x**2)
+        body = np.where(r <= radius, np.where(r > radius - thick, hu, core), 0.0)
+        return body if gap is None else np.where(y > gap * radius, 0.0, body)
+
+    return inside
+
+
+@pytest.mark.parametrize("radius", [5.0, 7.0, 10.0])
+@pytest.mark.parametrize("spacing", [(1.5, 0.9, 0.9), (2.0, 1.2, 1.2)])
+def test_a_round_shell_is_hollow(spacing, radius):
+    deposit, hu = made(spacing, shell(radius))
+    assert is_shell(deposit, hu, spacing)
+
+
+@pytest.mark.parametrize("radius", [3.0, 5.0, 7.0, 10.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_solid_ball_is_not(radius, seed):
+    spacing = (2.0, 1.2, 1.2)
+    deposit, hu = made(spacing, shell(radius, core=500.0), seed)
+    assert not is_shell(deposit, hu, spacing)
+
+
+def test_nor_is_an_arc_a_tube_or_a_large_rim():
+    spacing = (1.5, 1.0, 1.0)
+    for form in (
+        shell(9.0, gap=-0.2),
+        shell(20.0),
+        lambda z, y, x: np.where((np.hypot(y, x) < 6) & (np.hypot(y, x) > 4) & (np.abs(z) < 14), 500.0, 0.0),
+        lambda z, y, x: np.where((np.abs(y) < 1) & (np.hypot(z, x) < 8), 500.0, 0.0),
+    ):
+        deposit, hu = made(spacing, form)
+        assert not is_shell(deposit, hu, spacing)
+
+
+def buttock():
+    """A pelvis in slices of 3 mm: fat around muscle and a hip bone on each side, rows growing to the front."""
+    y, x = np.meshgrid(np.arange(121) - 60, np.arange(201) - 100, indexing="ij")
+    section = np.where(np.hypot(x * 2 / 180.0, y * 2 / 110.0) < 1, TISSUES["subcutaneous_fat"], 0).astype(np.uint8)
+    section[np.hypot(x * 2 / 140.0, y * 2 / 70.0) < 1] = TISSUES["muscle"]
+    for middle in (-70, 70):
+        section[np.hypot(x * 2 - middle, y * 2) < 18] = TISSUES["bone"]
+    labels = np.repeat(section[None], 15, axis=0)
+    affine = np.diag([2.0, 2.0, 3.0, 1.0])
+    affine[:3, 3] = [-200.0, -120.0, -21.0]
+    return labels, Volume(labels.astype(np.int16), affine)
+
+
+@pytest.mark.parametrize(
+    ("y_mm", "region", "there"),
+    [(-90.0, "pelvis", True), (90.0, "pelvis", False), (-40.0, "pelvis", False), (-90.0, "thigh", False)],
+)
+def test_injections_go_into_the_fat_behind_the_hip_bones(y_mm, region, there):
+    labels, ct = buttock()
+    row = round((y_mm + 120.0) / 2.0)
+    box = (slice(2, 13), slice(row - 8, row + 9), slice(112, 129))
+    mask = np.zeros((11, 17, 17), bool)
+    mask[4:7, 6:11, 6:11] = True
+    density = Density(1.0, 1.0, 400.0, 300.0, 0.0, 500.0, FAT)
+    deposit = Deposit(box, mask, mask, density, None, (7, row, 120), 10.0)
+    regions = np.full(labels.shape, region_label(region, "left"), np.uint8)
+    assert in_buttock(deposit, labels, regions, ct) is there
