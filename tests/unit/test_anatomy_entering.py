@@ -1,9 +1,9 @@
-"""Arms beside a trunk whose chest is out of view, on analytic skeletons."""
+"""Arms beside a trunk or above a head whose chest is out of view, on analytic skeletons."""
 
 import numpy as np
 import pytest
 
-from calciflow.anatomy.entering import arms_from_above
+from calciflow.anatomy.entering import arms_from_above, arms_from_below
 from calciflow.anatomy.grid import blocks
 from calciflow.anatomy.limbs import ARM_SEGMENTS, skeleton_graph
 
@@ -80,3 +80,51 @@ def test_legs_and_floating_ribs_are_no_arms():
 def test_in_a_stack_of_the_legs_nothing_is_an_arm():
     """No spine at the upper border: what comes in there may be femurs."""
     assert found(column(-100.0, 0.0, TOP, 14.0) | column(100.0, 0.0, TOP, 14.0)) == {}
+
+
+def raised(across, tip=470.0):
+    """Half an upper arm, elbow, forearm and hand, from below towards the midline."""
+    turned = -60.0 if across > 0 else 60.0
+    bone = column(across, 0.0, 60.0, 9.0) | column(across, 34.0, 66.0, 20.0)
+    for low in np.arange(60.0, tip, STEP):
+        at = across + turned * min(1.0, (low - 60.0) / 250.0)
+        bone |= column(at, low, low + STEP, 15.0 if 270.0 < low < 300.0 else 9.0)
+    return bone
+
+
+def from_below(bone, skull=None):
+    body = np.ones(SHAPE, bool)
+    skull = np.zeros(SHAPE, bool) if skull is None else skull
+    return dict(arms_from_below(skeleton_graph(bone, body, GRID), ASIDE, RIGHT, skull, GRID))
+
+
+def test_raised_arms_that_come_in_from_below_have_their_sides_and_segments():
+    arms = from_below(raised(-200.0) | raised(200.0))
+    assert sorted(arms) == ["left", "right"]
+    for side, one in arms.items():
+        assert ((one.nodes[:, 2] * STEP - MIDDLE > 0) == (side == "right")).all()
+        assert heights(one, "forearm").min() < 180.0 < heights(one, "forearm").max()
+        assert heights(one, "fingers").min() == pytest.approx(375.0, abs=25.0)
+        assert one.complete
+
+
+def test_raised_hands_that_touch_belong_to_their_own_arms():
+    bone = raised(-70.0, tip=400.0) | raised(70.0, tip=400.0)
+    touching = bone | column(0.0, 380.0, 396.0, 14.0)
+    arms = from_below(touching)
+    assert sorted(arms) == ["left", "right"]
+    for side, one in arms.items():
+        across = one.nodes[:, 2] * STEP - MIDDLE
+        assert (across > -12 if side == "right" else across < 12).all()
+
+
+def test_a_leg_goes_on_upwards_and_is_no_raised_arm():
+    legs = column(-90.0, 0.0, TOP, 14.0) | column(90.0, 0.0, TOP, 14.0)
+    # A tibia below a knee joint so wide that nothing bridges it ends in view, but the femur passes the upper border.
+    gap = (Z > 200.0) & (Z < 240.0)
+    legs[gap] = False
+    assert from_below(legs) == {}
+    # With a skull in view the same bones are arms whose hands are out of view.
+    skull = np.zeros(SHAPE, bool)
+    skull[10:20, 20:40, 60:70] = True
+    assert sorted(from_below(legs, skull)) == ["left", "right"]

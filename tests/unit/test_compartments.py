@@ -118,7 +118,7 @@ def test_at_a_joints_capsule_and_deep_to_fat_is_periarticular():
 
 
 def test_over_the_metacarpals_runs_no_joint_but_at_carpus_and_knuckles_all_is_joint():
-    # A tendon's nodule in the middle of the hand: 80 mm from the wrist's centre, 45 mm from the fingers.
+    # A tendon's nodule in the middle of the hand: 80 mm from the wrist's joint, 45 mm from the fingers.
     limb = bodies.limb([Ball(17.5, 0.0, 0.0, 0.15, 600.0)], half_z=66.0)
     hand, fingers = region_label("hand", "right"), region_label("fingers", "right")
     heights = limb.ct.world(np.argwhere(np.ones((len(limb.ct.array), 1, 1), bool)))[:, 2]
@@ -132,7 +132,7 @@ def test_over_the_metacarpals_runs_no_joint_but_at_carpus_and_knuckles_all_is_jo
         return only(placed(limb, joints=[wrist])).compartment
 
     assert compartment(80.0) == "muscle"
-    assert compartment(35.0) == "periarticular"
+    assert compartment(30.0) == "periarticular"
     # without the fingers in view nobody knows where the knuckles are
     assert compartment(80.0, drop=True) == "periarticular"
 
@@ -140,9 +140,9 @@ def test_over_the_metacarpals_runs_no_joint_but_at_carpus_and_knuckles_all_is_jo
 def test_the_way_to_carpus_and_knuckles():
     lesion = np.array([[0.0, 0.0, 0.0]])
     fingers = np.array([[0.0, 0.0, -30.0], [0.0, 0.0, -60.0]])
-    assert hand_joint_mm(lesion, np.array([0.0, 0.0, 60.0]), fingers) == pytest.approx(15.0)
-    assert hand_joint_mm(lesion, np.array([0.0, 0.0, 90.0]), fingers) == pytest.approx(18.0)
-    assert hand_joint_mm(lesion, np.array([0.0, 0.0, 40.0]), fingers) == 0.0
+    assert hand_joint_mm(lesion, np.array([0.0, 0.0, 50.0]), fingers) == pytest.approx(20.0)
+    assert hand_joint_mm(lesion, np.array([0.0, 0.0, 90.0]), fingers) == pytest.approx(28.0)
+    assert hand_joint_mm(lesion, np.array([0.0, 0.0, 30.0]), fingers) == 0.0
     assert hand_joint_mm(lesion, None, fingers) == hand_joint_mm(lesion, fingers[0], np.empty((0, 3))) == 0.0
 
 

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from calciflow.anatomy.arm_parts import ARM_SEGMENTS, KNUCKLES, REACH_MM, WRIST, cut
 from calciflow.anatomy.grid import Grid, Mask, sections
 from calciflow.anatomy.levels import hands_beside
-from calciflow.anatomy.limbs import ARM_SEGMENTS, KNUCKLES, REACH_MM, WRIST, WRIST_MM, Arm
+from calciflow.anatomy.limbs import Arm
 
 SECTION_CM2 = 80.0
 """Largest section of two hands that touch; of a trunk, a thigh and a head's middle it is larger."""
@@ -55,10 +56,9 @@ def hands_alone(bone: Mask, body: Mask, right: Mask, grid: Grid) -> list[tuple[s
         piece = pieces == int(amount.argmax())
         nodes = np.argwhere(piece & bone)
         bottom = int(np.flatnonzero(piece.any((1, 2)))[0])
-        height = (nodes[:, 0] - bottom) * grid.spacing[0]
-        segments = np.full(len(nodes), ARM_SEGMENTS.index("forearm"))
-        segments[height < (1.0 - WRIST) * REACH_MM + WRIST_MM] = ARM_SEGMENTS.index("hand")
-        segments[height < (1.0 - KNUCKLES) * REACH_MM] = ARM_SEGMENTS.index("fingers")
+        height = (nodes[:, 0] - bottom).astype(np.float64) * grid.spacing[0]
+        ways = [-(1.0 - share) * REACH_MM for share in (WRIST, KNUCKLES)]
+        segments = cut(nodes, -height, -np.inf, ways[0], ways[1], -np.inf, grid)
         root = nodes[nodes[:, 0] == nodes[:, 0].max()].mean(0)
         out.append((side, Arm(nodes, segments, {}, root, bottom > 2)))
     return out

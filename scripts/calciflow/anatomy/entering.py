@@ -1,11 +1,12 @@
-"""Arms that come into the image from above, without a chest in view to follow them from."""
+"""Arms that come into the image from above or below, without a chest in view to follow them from."""
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csgraph
 
+from calciflow.anatomy.arm_parts import AXILLA, BIN_MM, KNUCKLES, UPPER_ARM, WRIST, cut, find_elbow, ring
 from calciflow.anatomy.grid import Grid, Mask
-from calciflow.anatomy.limbs import BIN_MM, DELTOID_MM, ELBOW_MM, KNUCKLES, UPPER_ARM, WRIST, WRIST_MM, Arm, Skeleton
+from calciflow.anatomy.limbs import Arm, Skeleton
 
 SPINE_HALF_MM = 40.0
 """A lumbar or lower thoracic vertebra with its transverse processes reaches no farther from the midline."""
@@ -16,12 +17,9 @@ LATERAL_MM = 90.0
 DOWN_MM = 100.0
 """A floating rib spans less than this along the body; an arm beside the trunk or on the belly more."""
 
-SHORTEST_MM, LONGEST_MM = 380.0, 500.0
-"""Forearm and hand of adults of 1.50 to 1.97 m: 0.254 of the height (Winter 2009)."""
-
 
 def arms_from_above(skeleton: Skeleton, aside: NDArray[np.float32], right: Mask, grid: Grid) -> list[tuple[str, Arm]]:
-    """Find arms among the bones at the upper border of the image.
+    """Find arms beside the trunk among the bones at the upper border of the image.
 
     Where the spine passes that border it lies above the hips, so that no leg can come in there: a piece of the
     skeleton apart from the spine's, far aside and long, is an arm. Without the spine at the border there are none.
@@ -42,24 +40,75 @@ def arms_from_above(skeleton: Skeleton, aside: NDArray[np.float32], right: Mask,
     list
         Side and arm. Of two pieces on one side, as of broken bones, the longer one.
     """
-    nodes = skeleton.nodes
-    away = np.broadcast_to(aside, grid.shape)[tuple(nodes.T)]
-    _, part = csgraph.connected_components(skeleton.graph, directed=False)
-    border = nodes[:, 0] >= grid.shape[0] - 2
-    spine = np.unique(part[border & (away < SPINE_HALF_MM)])
-    if len(spine) == 0:
+    border = skeleton.nodes[:, 0] >= grid.shape[0] - 2
+    spine, apart = _apart(skeleton, border, aside, grid)
+    if not spine:
         return []
+    away = np.broadcast_to(aside, grid.shape)[tuple(skeleton.nodes.T)]
+    nodes = skeleton.nodes
+    long = [
+        piece
+        for piece in apart
+        if away[piece[border[piece]]].min() >= LATERAL_MM and np.ptp(nodes[piece, 0]) * grid.spacing[0] >= DOWN_MM
+    ]
+    return _arms_of(skeleton, long, border, right, grid)
+
+
+def arms_from_below(
+    skeleton: Skeleton, aside: NDArray[np.float32], right: Mask, skull: Mask, grid: Grid
+) -> list[tuple[str, Arm]]:
+    """Find raised arms among the bones at the lower border of the image.
+
+    A leg goes on upwards to the hip: where no bone passes the upper border, or a skull is in view, what comes in from
+    below and is no part of spine and skull is an arm. It may be no more than a hand.
+
+    Parameters and result are those of ``arms_from_above``; ``skull`` is the cranial cavity.
+    """
+    nodes = skeleton.nodes
+    if (nodes[:, 0] >= grid.shape[0] - 2).any() and not skull.any():
+        return []
+    border = nodes[:, 0] <= nodes[:, 0].min() + 1
+    if nodes[:, 0].min() > 3:  # the bones end in view
+        return []
+    _, apart = _apart(skeleton, border, aside, grid)
+    return _arms_of(skeleton, apart, border, right, grid)
+
+
+def _apart(
+    skeleton: Skeleton, border: NDArray[np.bool_], aside: NDArray[np.float32], grid: Grid
+) -> tuple[bool, list[NDArray[np.int64]]]:
+    """Whether the spine passes a border of the image, and the pieces of the skeleton there that it is no part of."""
+    away = np.broadcast_to(aside, grid.shape)[tuple(skeleton.nodes.T)]
+    _, part = csgraph.connected_components(skeleton.graph, directed=False)
+    spine = np.unique(part[border & (away < SPINE_HALF_MM)])
+    numbers = np.setdiff1d(np.unique(part[border]), spine)
+    return len(spine) > 0, [np.flatnonzero(part == number) for number in numbers]
+
+
+def _arms_of(
+    skeleton: Skeleton, pieces: list[NDArray[np.int64]], border: NDArray[np.bool_], right: Mask, grid: Grid
+) -> list[tuple[str, Arm]]:
+    """Cut pieces of the skeleton that come in over a border into arms, at most one a side.
+
+    Hands that touch make one piece of two arms: each bone belongs to the side that its way along the bones is shorter
+    to.
+    """
+    nodes = skeleton.nodes
+    on_right = right[tuple(nodes.T)]
     found: dict[str, Arm] = {}
-    for number in np.setdiff1d(np.unique(part[border]), spine):
-        members = np.flatnonzero(part == number)
-        start = members[border[members]]
-        if away[start].min() < LATERAL_MM or np.ptp(nodes[members, 0]) * grid.spacing[0] < DOWN_MM:
-            continue
-        way = csgraph.dijkstra(skeleton.graph, directed=False, indices=start, min_only=True)[members]
-        side = "right" if right[tuple(nodes[start[0]])] else "left"
-        arm = _cut(members, way, nodes, grid)
-        if side not in found or len(arm.nodes) > len(found[side].nodes):
-            found[side] = arm
+    for piece in pieces:
+        starts = {side: piece[border[piece] & (on_right[piece] == (side == "right"))] for side in ("left", "right")}
+        ways = {
+            side: csgraph.dijkstra(skeleton.graph, directed=False, indices=start, min_only=True)[piece]
+            for side, start in starts.items()
+            if len(start)
+        }
+        nearest = np.min(list(ways.values()), axis=0)
+        for side, way in ways.items():
+            mine = way == nearest
+            arm = _cut(piece[mine], way[mine], nodes, grid)
+            if side not in found or len(arm.nodes) > len(found[side].nodes):
+                found[side] = arm
     return sorted(found.items())
 
 
@@ -67,41 +116,14 @@ def _cut(members: NDArray[np.int64], way: NDArray[np.float64], nodes: NDArray[np
     """Cut an arm where elbow and wrist, a forearm apart, both are stout."""
     tip = nodes[members[np.argmax(way)]]
     complete = bool((tip > 2).all() and (tip < np.array(grid.shape) - 3).all())
-    elbow, reach = _elbow(way, complete)
+    elbow, reach = find_elbow(way, complete)
     wrist = elbow + WRIST * reach
-    cuts = [
-        elbow - UPPER_ARM * reach + DELTOID_MM,
-        elbow - ELBOW_MM,
-        elbow + ELBOW_MM,
-        wrist - WRIST_MM,
-        elbow + KNUCKLES * reach,
-    ]
+    places = nodes[members]
+    axilla = elbow - (1.0 - AXILLA) * UPPER_ARM * reach
+    segments = cut(places, way, elbow, wrist, elbow + KNUCKLES * reach, axilla, grid)
     joints = {
-        name: nodes[members[np.abs(way - at) < BIN_MM]].mean(0)
+        name: ring(places, way, at)
         for name, at in (("elbow", elbow), ("wrist", wrist))
         if (np.abs(way - at) < BIN_MM).any()
     }
-    return Arm(nodes[members], np.digitize(way, cuts), joints, nodes[members[np.argmin(way)]].astype(float), complete)
-
-
-def _elbow(way: NDArray[np.float64], complete: bool) -> tuple[float, float]:
-    """Way to the elbow, and length of forearm with hand, in mm.
-
-    Each joint in view counts by how much more bone than the shafts it has. If the fingertips are in view the two
-    lengths depend on each other. The elbow may lie above the image, the wrist below it.
-    """
-    length = float(way.max())
-    bins = np.arange(0.0, length + 2.0 * BIN_MM, BIN_MM)
-    amount = np.convolve(np.histogram(way, bins)[0].astype(float), [0.25, 0.5, 0.25], mode="same")
-    shaft = float(np.median(amount))
-    centres = bins[:-1] + BIN_MM / 2.0
-
-    def stout(at: float) -> float:
-        return float(np.interp(at, centres, amount / shaft - 1.0, left=0.0, right=0.0))
-
-    best = (-np.inf, 0.0, 0.0)
-    for reach in np.arange(SHORTEST_MM, LONGEST_MM + 1.0, BIN_MM):
-        places = [length - reach] if complete else np.arange(-WRIST * reach, length, BIN_MM / 2.0)
-        for elbow in places:
-            best = max(best, (stout(elbow) + stout(elbow + WRIST * reach), float(elbow), float(reach)))
-    return best[1], best[2]
+    return Arm(places, segments, joints, places[np.argmin(way)].astype(float), complete)

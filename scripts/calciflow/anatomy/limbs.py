@@ -12,6 +12,21 @@ from numpy.typing import NDArray
 from scipy import ndimage, sparse
 from scipy.sparse import csgraph
 
+from calciflow.anatomy.arm_parts import (
+    ARM_SEGMENTS,
+    AXILLA,
+    BIN_MM,
+    BONE_ENDS_MM,
+    CAPSULE_MM,
+    KNUCKLES,
+    REACH_MM,
+    UPPER_ARM,
+    WRIST,
+    cut,
+    find_elbow,
+    humeral_head,
+    ring,
+)
 from calciflow.anatomy.grid import Grid, Mask, dilate, distance
 
 WIDEST_JOINT_MM = 16.0
@@ -20,31 +35,14 @@ WIDEST_JOINT_MM = 16.0
 JOINT_MM = 9.0
 """Joint spaces on blocks of 4 mm; two skins and their fat between bones of two limbs take more."""
 
-ARM_SEGMENTS = ("shoulder", "upper_arm", "elbow", "forearm", "hand", "fingers")
-
-REACH_MM = 432.0
-"""Forearm and hand of an adult of 1.70 m: 0.254 of the height (Winter 2009, Biomechanics and Motor Control)."""
-
-UPPER_ARM, WRIST, KNUCKLES = 0.69, 0.575, 0.787
-"""Upper arm (humeral head to elbow), elbow to wrist, elbow to knuckles, as parts of forearm plus hand (same source)."""
-
 HEAD_MM = 125.0
 """Way from where the bones leave the rib cage to the centre of the humeral head."""
 
-DELTOID_MM, CAPSULE_MM = 62.0, 45.0
-"""The shoulder reaches so far down the arm, and so far inwards, from the centre of the humeral head."""
-
-ELBOW_MM = 52.0
-"""Half the length of the elbow region."""
+SHAFT_MM = (60.0, 200.0)
+"""So far from the humeral head its shaft shows the upper arm's direction."""
 
 SPINE_MM = 70.0
 """Lumbar vertebrae and sacrum lie no farther in front of the upper thoracic spine."""
-
-BIN_MM = 8.0
-"""Steps along the arm."""
-
-WRIST_MM = 16.0
-"""The wrist belongs to the hand from this far above its joint."""
 
 
 @dataclass(frozen=True)
@@ -210,6 +208,9 @@ def find_arms(skeleton: Skeleton, root: int, thorax: Mask, pelvis_z: float, head
             entry[node] = entry[parent]
         elif away[node] > 30.0 and lateral[node] > 90.0:
             entry[node] = node
+    solid = np.zeros(grid.shape, bool)
+    solid[tuple(nodes.T)] = True
+    depth = distance(solid, grid.spacing)[tuple(nodes.T)]
     arms: list[Arm] = []
     free = reach & ~closed_way & (entry >= 0)
     way = np.where(entry >= 0, far - far[np.maximum(entry, 0)], 0.0)
@@ -223,7 +224,7 @@ def find_arms(skeleton: Skeleton, root: int, thorax: Mask, pelvis_z: float, head
         gate = nodes[entry[tip]]
         same = np.linalg.norm((nodes[entry] - gate) * step, axis=1) < 140.0
         members = np.flatnonzero(free & same)
-        arms.append(_split(members, tip, way, previous, entry[tip], nodes, grid))
+        arms.append(_split(members, tip, way, depth, entry[tip], nodes, grid))
         free[members] = False
     return arms + _returning(skeleton, ~reach, grid)
 
@@ -262,15 +263,9 @@ def _from_side(
     length = float(way.max())
     if not 120.0 < length < REACH_MM + 80.0:
         return None
-    to_tip = length - way
-    hand = (1.0 - WRIST) * REACH_MM + WRIST_MM
-    segments = np.full(len(members), ARM_SEGMENTS.index("forearm"))
-    segments[to_tip < hand] = ARM_SEGMENTS.index("hand")
-    segments[to_tip < (1.0 - KNUCKLES) * REACH_MM] = ARM_SEGMENTS.index("fingers")
-    joints = {}
-    if length > hand:
-        ring = members[np.abs(to_tip - hand + WRIST_MM) < 8.0]
-        joints["wrist"] = nodes[ring].mean(0) if len(ring) else nodes[start].astype(float)
+    wrist, knuckles = length - (1.0 - WRIST) * REACH_MM, length - (1.0 - KNUCKLES) * REACH_MM
+    segments = cut(nodes[members], way, -np.inf, wrist, knuckles, -np.inf, grid)
+    joints = {"wrist": ring(nodes[members], way, wrist)} if wrist > 0.0 else {}
     tip = nodes[members[np.argmax(way)]]
     complete = bool((tip > 2).all() and (tip < np.array(grid.shape) - 3).all())
     return Arm(nodes[members], segments, joints, nodes[start].astype(float), complete)
@@ -280,40 +275,47 @@ def _split(
     members: NDArray[np.int64],
     tip: int,
     way: NDArray[np.float64],
-    previous: NDArray[np.int32],
+    depth: NDArray[np.float32],
     gate: int,
     nodes: NDArray[np.int64],
     grid: Grid,
 ) -> Arm:
-    """Cut an arm into segments by its length and by where its bones are stoutest."""
+    """Cut an arm into segments by its length and by where its bones are stoutest.
+
+    ``way`` and ``depth``: way along the bones and depth under the bones' surface of every node, mm.
+    """
     length = float(way[tip])
-    path = [tip]
-    while path[-1] != gate and previous[path[-1]] >= 0:
-        path.append(int(previous[path[-1]]))
-    line = np.array(path[::-1])
     low, high = nodes[tip] - 3, nodes[tip] + 4
     complete = length > 560.0 and bool((low >= 0).all() and (high <= grid.shape).all())
-    reach = float(np.clip((length - HEAD_MM) / (1.0 + UPPER_ARM), 340.0, 540.0)) if complete else REACH_MM
-    # First by proportion, then where the bones are stoutest.
-    elbow = HEAD_MM + UPPER_ARM * reach
-    if elbow - 70.0 < length:
-        elbow = _stoutest(elbow - 70.0, elbow + 70.0, way[members])
     if complete:
+        # First by proportion, then where the bones are stoutest.
+        reach = float(np.clip((length - HEAD_MM) / (1.0 + UPPER_ARM), 340.0, 540.0))
+        elbow = HEAD_MM + UPPER_ARM * reach
+        elbow = _stoutest(elbow - 70.0, elbow + 70.0, way[members])
         reach = length - elbow
-    near = (elbow - 0.78 * reach, elbow - 0.55 * reach) if complete else (0.5 * HEAD_MM, 1.6 * HEAD_MM)
-    head = _stoutest(*near, way[members])
+        head = _stoutest(elbow - 0.78 * reach, elbow - 0.55 * reach, way[members])
+    else:
+        head = _stoutest(0.5 * HEAD_MM, 1.6 * HEAD_MM, way[members])
+        elbow, reach = find_elbow(way[members], False, head)
     wrist = elbow + WRIST * reach
     if wrist + 20.0 < length:
-        wrist = _stoutest(elbow + 0.48 * reach, elbow + 0.66 * reach, way[members])
-    knuckles = elbow + KNUCKLES * reach
-    cuts = np.array([head + DELTOID_MM, elbow - ELBOW_MM, elbow + ELBOW_MM, wrist - WRIST_MM, knuckles])
+        wrist = _stoutest(elbow + 0.48 * reach, elbow + 0.66 * reach, way[members]) + BONE_ENDS_MM
+        reach = reach if complete else (wrist - elbow) / WRIST
     members = members[way[members] > head - CAPSULE_MM]
-    segments = np.digitize(way[members], cuts)
-    joints: dict[str, NDArray[np.float64]] = {}
-    for name, at in (("shoulder", head), ("elbow", elbow), ("wrist", wrist)):
-        if 0.0 <= at <= length:
-            joints[name] = nodes[line[np.argmin(np.abs(way[line] - at))]].astype(float)
-    return Arm(nodes[members], segments, joints, nodes[gate].astype(float), complete)
+    places, along = nodes[members], way[members]
+    segments = cut(places, along, elbow, wrist, elbow + KNUCKLES * reach, head + AXILLA * UPPER_ARM * reach, grid)
+    joints = {name: ring(places, along, at) for name, at in (("elbow", elbow), ("wrist", wrist)) if 0.0 <= at <= length}
+    if 0.0 <= head <= length:
+        joints["shoulder"] = humeral_head(places, along, depth[members], head)
+        shaft = (along > head + SHAFT_MM[0]) & (along < min(elbow, head + SHAFT_MM[1]))
+        if shaft.any():
+            # The way along the bones may cut from the shoulder blade to the shaft: a straight line does not.
+            step = np.array(grid.spacing)
+            axis = (places[shaft].mean(0) - joints["shoulder"]) * step
+            down = (places - joints["shoulder"]) * step @ (axis / max(float(np.linalg.norm(axis)), 1e-6))
+            above = segments <= ARM_SEGMENTS.index("upper_arm")
+            segments[above] = np.where(down[above] < AXILLA * UPPER_ARM * reach, 0, ARM_SEGMENTS.index("upper_arm"))
+    return Arm(places, segments, joints, nodes[gate].astype(float), complete)
 
 
 def _stoutest(low: float, high: float, way: NDArray[np.float64]) -> float:

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calciflow.anatomy.ends import hands_alone, with_fingers
-from calciflow.anatomy.entering import SPINE_HALF_MM, arms_from_above
+from calciflow.anatomy.entering import SPINE_HALF_MM, arms_from_above, arms_from_below
 from calciflow.anatomy.grid import Grid, Mask, centres, closed, dilate
 from calciflow.anatomy.levels import LEVELS, adjust, costs, profile, sequence, trunk_only
 from calciflow.anatomy.limbs import JOINT_MM, Arm, find_arms, skeleton_graph
@@ -62,7 +62,8 @@ def follow_arms(
 ) -> list[tuple[str, Arm]]:
     """Find the arms, each with its side: the side that its shoulder is on, wherever its hand lies.
 
-    Without a chest in view (at least ``CHEST_MM`` of lung) they are followed from where they come in from above.
+    Without a chest in view (at least ``CHEST_MM`` of lung) they are followed from where they come in, from above or
+    below.
     """
     area = lungs.sum((1, 2)) * grid.spacing[1] * grid.spacing[2] / 100
     # Joint spaces are closed first: else the radius hangs on the wrist alone, and ends the arm at the elbow.
@@ -71,7 +72,7 @@ def follow_arms(
         return []
     slices = np.flatnonzero(area > 15)
     if len(slices) * grid.spacing[0] < CHEST_MM:
-        arms = arms_from_above(graph, aside, right, grid)
+        arms = arms_from_above(graph, aside, right, grid) or arms_from_below(graph, aside, right, skull, grid)
         if not arms and not (bone & (aside < SPINE_HALF_MM))[-2:].any():
             arms = hands_alone(bone, body, right, grid)
         return with_fingers(arms, bone, body, grid)

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from calciflow.anatomy.arm_parts import ARM_SEGMENTS
 from calciflow.anatomy.grid import Grid, Mask, bounding_box, distance, sections
 from calciflow.anatomy.levels import LEVELS
-from calciflow.anatomy.limbs import ARM_SEGMENTS, Arm
+from calciflow.anatomy.limbs import Arm
 from calciflow.labels import region_label
 
 ARM_RADIUS_MM = {
@@ -101,23 +102,40 @@ def assign(
         alone, never = _pieces(body[box], seeds[box], rest[box])
         best[alone] = np.inf
         chosen = out[box].copy()
+        usual, largest = np.array([(0.0, 0.0), *ARM_RADIUS_MM.values()], np.float32).T
         for side, arm in arms:
-            for number, name in enumerate(ARM_SEGMENTS):
-                nodes = arm.nodes[arm.segments == number]
-                if len(nodes) == 0:
-                    continue
-                seeds = np.zeros_like(body)
-                seeds[tuple(nodes.T)] = True
-                usual, largest = ARM_RADIUS_MM[name]
-                away = distance(~seeds[box], grid.spacing)
-                nearer = (away / usual < best) & ((away < largest) | alone) & ~never
-                best[nearer] = (away / usual)[nearer]
-                chosen[nearer] = region_label(name, side)
+            names = np.array([0, *(region_label(name, side) for name in ARM_SEGMENTS)], np.uint8)
+            away, segment = _nearest(arm, body.shape, box, grid)
+            ratio = away / np.maximum(usual[segment], 1.0)
+            nearer = (ratio < best) & ((away < largest[segment]) | alone) & ~never
+            best[nearer] = ratio[nearer]
+            chosen[nearer] = names[segment[nearer]]
         out[box] = chosen
     for side in ("left", "right"):
         _split_toes(out, body, bone, side, grid)
     out[~body] = 0
     return out
+
+
+def _nearest(
+    arm: Arm, shape: tuple[int, ...], box: tuple[slice, slice, slice], grid: Grid
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Distance in mm of each block of a box to the arm's bones, and the nearest one's segment, counted from 1.
+
+    Within an arm the nearest bone tells the part, however thick the flesh over the next one usually is: the border lies
+    across the joint.
+    """
+    least = np.full([part.stop - part.start for part in box], np.inf, np.float32)
+    segment = np.zeros(least.shape, np.uint8)
+    for number in range(len(ARM_SEGMENTS)):
+        nodes = arm.nodes[arm.segments == number]
+        if len(nodes):
+            free = np.ones(shape, bool)
+            free[tuple(nodes.T)] = False
+            away = distance(free[box], grid.spacing)
+            segment[away < least] = number + 1
+            least = np.minimum(least, away)
+    return least, segment
 
 
 def _pieces(body: Mask, arm: Mask, rest: Mask) -> tuple[Mask, Mask]:
