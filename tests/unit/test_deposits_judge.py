@@ -19,7 +19,7 @@ from calciflow.measure.spill import Spill
 SIZE = 24
 STEP = 2.0
 SPACING = (STEP, STEP, STEP)
-NO_METAL = Metal(np.array([], np.int64), (), np.zeros(SIZE), np.zeros(0))
+NO_METAL = Metal(np.array([], np.int64))
 VISCERA = "viscera, bowel contents or contrast"
 Z, Y, X = np.meshgrid(*[np.arange(SIZE)] * 3, indexing="ij")
 FROM_MIDDLE = np.sqrt((Z - 12.0) ** 2 + (Y - 12.0) ** 2 + (X - 12.0) ** 2) * STEP

@@ -83,10 +83,10 @@ def judge_deposit(
 ) -> Verdict:
     """Tell whether a CT deposit is a lesion.
 
-    The rules, in order: metal (density), streaks of metal (in its slices, and no brighter than streaks there are
-    dark), teeth (dense, in the head, at
-    bone), viscera and lung around most of it, or viscera where it lies (bowel contents and contrast, stones, vessels),
-    bone around most of it (a hole in the bone map), the inside of the skull (``other`` around it, in the head).
+    The rules, in order: metal (density), streaks of metal (in its slices, and no brighter than its rays make streaks
+    there), teeth (dense, in the head, at bone), viscera and lung around most of it, or viscera where it lies (bowel
+    contents and contrast, stones, vessels), bone around most of it (a hole in the bone map), the inside of the skull
+    (``other`` around it, in the head).
     """
     hu = hu[deposit.box]
     labels, places = tissues[deposit.box], regions[deposit.box]
@@ -110,7 +110,7 @@ def judge_deposit(
     if region in ("head", "neck") and fractions.get("other", 0.0) > MOSTLY:
         return Verdict("inside the skull or airway")
     flags = []
-    if beside_metal(deposit, metal):
+    if beside_metal(deposit, metal, spacing):
         flags.append("metal nearby")
     if organs > 0.2:
         flags.append("viscera nearby")

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from calciflow.measure.sinogram import ramp_filtered
 from calciflow.phantom.shapes import Array, Grid
 from calciflow.phantom.traps import Metal
 
@@ -51,14 +52,7 @@ def back_project(sinogram: NDArray[np.float64], matrix: csr_matrix, bins: int, s
     The ramp filter is Kak and Slaney's eq. 61 of chapter 3, sampled at ``step`` mm.
     """
     angles = sinogram.shape[0] // bins
-    n = np.arange(-bins + 1, bins)
-    kernel = np.zeros(len(n))
-    kernel[n % 2 == 1] = -1 / (np.pi * n[n % 2 == 1] * step) ** 2
-    kernel[n == 0] = 1 / (4 * step**2)
-    size = 1 << int(np.ceil(np.log2(len(n) + bins)))
-    spectrum = np.fft.rfft(np.roll(np.pad(kernel, (0, size - len(n))), -(bins - 1)))
-    rows = sinogram.reshape(angles, bins, -1)
-    filtered = np.fft.irfft(np.fft.rfft(rows, size, axis=1) * spectrum[None, :, None], size, axis=1)[:, :bins] * step
+    filtered = ramp_filtered(sinogram.reshape(angles, bins, -1), step)
     out: NDArray[np.float64] = (matrix.T / step) @ filtered.reshape(angles * bins, -1) * np.pi / angles
     return out
 
