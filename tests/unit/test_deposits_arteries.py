@@ -147,3 +147,13 @@ def test_scattered_deposits_of_both_thighs_are_rarely_taken(number, reach):
         points = np.vstack(legs)
         lost += arterial_walls(points, np.full(len(points), 0.05), both_legs())[0].any()
     assert lost <= 6
+
+
+def test_plaques_on_opposite_walls_are_of_one_artery():
+    """Every plaque 4 mm beside the axis, to other sides: no line through two of them passes all others."""
+    walls = np.array([[4.0, 0.0], [-4.0, 0.0], [0.0, 4.0], [2.0, -3.5]])
+    points = artery([-0.05, 0.2, 0.45, 0.7], noise=walls)
+    assert arterial_walls(points, np.full(4, 0.05), joints("hip", "knee"))[0].all()
+    # Two more about the course, and the four may be chance.
+    more = artery([0.3, 0.6], [(20.0, -12.0), (-22.0, 8.0)])
+    assert not arterial_walls(np.vstack([points, more]), np.full(6, 0.05), joints("hip", "knee"))[0].any()

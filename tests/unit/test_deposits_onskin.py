@@ -5,9 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
+from calciflow.deposits.ct import Deposit
+from calciflow.deposits.onskin import on_skin
 from calciflow.labels import TISSUES, region_label
 from calciflow.lesions import Rules, detect
 from calciflow.mapping import Mapping
+from calciflow.measure.density import Density
 
 _SPEC = importlib.util.spec_from_file_location("lesion_bodies", Path(__file__).parent.parent / "lesion_bodies.py")
 bodies = importlib.util.module_from_spec(_SPEC)
@@ -67,3 +70,25 @@ def test_where_the_body_is_as_narrow_as_a_tube_nothing_is_told():
     spoiled = laid_on(limb, tube(limb))
     spoiled.regions[spoiled.regions > 0] = region_label("fingers", "right")
     assert run(spoiled).rows
+
+
+def deposit(mask):
+    density = Density(1.0, 1.0, 400.0, 300.0, 0.0, 500.0, 0.0)
+    box = tuple(slice(0, size) for size in mask.shape)
+    return Deposit(box, mask, mask, density, None, (0, 0, 0), 10.0)
+
+
+def test_crumbs_beside_what_lies_on_the_skin_are_of_it_and_nodules_are_not():
+    limb = bodies.limb()
+    z, y, x = places(limb)
+    spoiled = laid_on(limb, tube(limb))
+    under = np.hypot(np.hypot(x, z), y - (bodies.SKIN_MM - 2.0))
+    crumb, deep = under <= 1.5, np.hypot(np.hypot(x, z), y - (bodies.SKIN_MM - 9.0)) <= 1.5
+    aside = np.hypot(np.hypot(x, z - 14.0), y - (bodies.SKIN_MM - 2.0)) <= 1.5
+    masks = [tube(limb), crumb, deep, aside]
+    kinds = on_skin([deposit(one) for one in masks], spoiled.ct, spoiled.tissues, spoiled.regions)
+    assert kinds == [True, True, False, False]
+    nodule = np.hypot(np.hypot(x, z), y - (bodies.SKIN_MM - 4.5)) <= 3.5
+    short = tube(limb) & (np.abs(x) < 6.0)
+    kinds = on_skin([deposit(one) for one in (short, nodule)], spoiled.ct, spoiled.tissues, spoiled.regions)
+    assert kinds == [True, False]

@@ -47,8 +47,18 @@ def test_without_midline_or_away_from_the_spine_nothing_is_told():
     labels, regions, ct = trunk()
     place = np.array([0.0, -20.0, 0.0])
     assert not at_spine(place, labels, regions, ct, {})
-    assert not at_spine(place, labels, np.full_like(regions, region_label("head", "right")), ct, MIDLINE)
+    assert not at_spine(place, labels, np.full_like(regions, region_label("thigh", "right")), ct, MIDLINE)
     assert not at_spine(place, np.where(labels == TISSUES["bone"], TISSUES["muscle"], labels), regions, ct, MIDLINE)
+
+
+def test_the_upper_vertebrae_lie_behind_the_face_and_the_scalp_is_no_nape():
+    labels, regions, ct = trunk()
+    head = np.full_like(regions, region_label("head", "right"))
+    assert at_spine(np.array([0.0, -20.0, 0.0]), labels, head, ct, MIDLINE)
+    scalp = labels.copy()
+    scalp[:, 22:34] = TISSUES["skin"]
+    scalp[:, 12:22] = 0
+    assert not at_spine(np.array([0.0, -10.0, 0.0]), scalp, head, ct, MIDLINE)
 
 
 def pelvis():

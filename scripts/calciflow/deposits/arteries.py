@@ -17,8 +17,9 @@ Floats = NDArray[np.float64]
 COURSE = np.array(
     [
         (-0.36, 78.0, 12.0),
-        (-0.24, 48.0, 16.0),
-        (-0.10, 14.0, 45.0),
+        (-0.24, 56.0, 16.0),
+        (-0.14, 40.0, 34.0),
+        (-0.04, 24.0, 45.0),
         (0.10, 24.0, 44.0),
         (0.30, 30.0, 28.0),
         (0.50, 30.0, 8.0),
@@ -30,8 +31,9 @@ COURSE = np.array(
 )
 """Way from the femoral head's centre to the knee's (0 to 1), and how far medially and anteriorly of that line, in mm,
 the artery runs: from the aorta's end at the fourth lumbar vertebra to the sacroiliac joint and along the pelvic brim,
-before the femoral head's inner third, in the adductor canal medially of the shaft, through the adductor hiatus at two
-thirds to three quarters of the way, and behind the knee (Standring, Gray's Anatomy)."""
+before the femoral head's inner third (Garrett et al. 2005, Catheter Cardiovasc Interv 65:205), in the adductor canal
+medially of the shaft, through the adductor hiatus at two thirds to three quarters of the way, and behind the knee
+(Standring, Gray's Anatomy)."""
 
 AROUND_MM = 30.0
 """Bodies differ, and so does the joints' centre: the artery lies within that distance of the course."""
@@ -50,9 +52,12 @@ MIRROR_MM = 12.0
 """The two arteries, and the joints that their courses are reckoned from, are alike to about that. A proven row tells
 where the other leg's artery runs: a circle of that radius is 3 % of a thigh's muscles (65 mm)."""
 
-MOSTLY = 0.5
+MOSTLY = 0.6
 """Share of the small deposits about both courses that such a pair of rows must hold: among many scattered ones a few
 lie in line."""
+
+ALONE = 0.75
+"""Likewise for a row of one leg on a fitted line: four of four or five, five of six deposits about the course."""
 
 LARGEST_ML = 0.4
 """A plaque of half the wall of 20 mm of an artery."""
@@ -86,7 +91,7 @@ def arterial_walls(
         ends = _ends(places.get(("hip", side)), places.get(("knee", side)))
         if ends is not None:
             legs.append(_leg(points, volumes_ml, ends, sign))
-    proven = [max((row for row in leg.rows if len(row.members) >= PLAQUES), key=_size, default=None) for leg in legs]
+    proven = [max(leg.long_rows(), key=_size, default=None) for leg in legs]
     if len(legs) == 2:
         pair = _mirrored(*legs)
         proven = [max(filter(None, both), key=_size, default=None) for both in zip(proven, pair, strict=True)]
@@ -164,6 +169,16 @@ class _Leg:
     n_about: int
     """How many lie within ``AROUND_MM`` of the course."""
     rows: list[_Row]
+    """On lines through two of them: what one leg alone must show."""
+    fitted: list[_Row]
+    """On lines fitted to all: plaques on opposite walls give a line that leaves the axis by as much."""
+
+    def long_rows(self) -> list[_Row]:
+        """Rows that prove an artery on this leg alone."""
+        nearly_all = max(float(PLAQUES), ALONE * self.n_about)
+        return [row for row in self.rows if _size(row) >= PLAQUES] + [
+            row for row in self.fitted if _size(row) >= nearly_all
+        ]
 
 
 def _leg(points: Floats, volumes_ml: Floats, ends: tuple[Floats, Floats], medial_x: float) -> _Leg:
@@ -171,10 +186,11 @@ def _leg(points: Floats, volumes_ml: Floats, ends: tuple[Floats, Floats], medial
     which = np.flatnonzero((volumes_ml <= LARGEST_ML) & (along > COURSE[0, 0]) & (along < COURSE[-1, 0]))
     along_mm, away = along[which] * float(np.linalg.norm(ends[1] - ends[0])), away[which]
     about = np.flatnonzero(np.hypot(*away.T) <= AROUND_MM)
-    return _Leg(which, along_mm, away, len(about), _rows(along_mm, away, about))
+    rows = [_rows(along_mm, away, about, fitted) for fitted in (False, True)]
+    return _Leg(which, along_mm, away, len(about), *rows)
 
 
-def _rows(along_mm: Floats, away: Floats, about: NDArray[np.int64]) -> list[_Row]:
+def _rows(along_mm: Floats, away: Floats, about: NDArray[np.int64], fitted: bool) -> list[_Row]:
     """All rows of at least ``EACH`` of the deposits ``about`` the course that are ``SPAN_MM`` long."""
     rows: dict[bytes, _Row] = {}
     for one, other in combinations(about, 2):
@@ -183,19 +199,38 @@ def _rows(along_mm: Floats, away: Floats, about: NDArray[np.int64]) -> list[_Row
             continue
         slope = (away[other] - away[one]) / apart
         line = away[one] + (along_mm - along_mm[one])[:, None] * slope
-        members = about[np.hypot(*(away - line).T)[about] <= ALONG_MM]
+        members = about[np.hypot(*(away - line).T)[about] <= (2.0 if fitted else 1.0) * ALONG_MM]
+        if fitted:
+            members = _settled(along_mm, away, members)
+        if members.tobytes() in rows:
+            continue
         low, high = float(along_mm[members].min()), float(along_mm[members].max())
-        if high - low >= SPAN_MM and members.tobytes() not in rows:
-            rows[members.tobytes()] = _Row(members, low, high, np.polyfit(along_mm[members], away[members], 1))
+        if high - low >= SPAN_MM:
+            rows[members.tobytes()] = _Row(members, low, high, _line(along_mm, away, members))
     return list(rows.values())
+
+
+def _line(along_mm: Floats, away: Floats, members: NDArray[np.int64]) -> Floats:
+    return np.polyfit(along_mm[members], away[members], 1)
+
+
+def _settled(along_mm: Floats, away: Floats, members: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Those of the members that lie within ``ALONG_MM`` of the line fitted to them."""
+    while len(members) > EACH:
+        slope, start = _line(along_mm, away, members)
+        off = np.hypot(*(away[members] - along_mm[members, None] * slope - start).T)
+        if off.max() <= ALONG_MM:
+            break
+        members = np.delete(members, int(np.argmax(off)))
+    return members
 
 
 def _mirrored(one: _Leg, other: _Leg) -> tuple[_Row | None, _Row | None]:
     """The longest pair of rows that mirror each other; none if they hold too few to be no chance."""
     best: tuple[_Row | None, _Row | None] = (None, None)
     least = max(TOGETHER, int(np.ceil(MOSTLY * (one.n_about + other.n_about))))
-    for first in one.rows:
-        for second in other.rows:
+    for first in one.fitted:
+        for second in other.fitted:
             both = _size(first) + _size(second)
             if both >= least and first.apart(second) <= MIRROR_MM:
                 best, least = (first, second), both + 1

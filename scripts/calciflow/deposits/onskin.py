@@ -23,6 +23,11 @@ STICKS_OUT = 0.7
 FOOT = 0.2
 """Share of a piece beside such an object that sticks out, from which it is a part of it."""
 
+CRUMB = 0.33
+CRUMB_MM = 4.0
+"""What is left over beside such an object: a piece of at most that share of its size and no farther from it than
+blur reaches: 4 mm, or the next voxel of thick slices."""
+
 BROAD = ("neck", "chest", "abdomen", "pelvis", "shoulder", "upper_arm", "forearm", "thigh", "lower_leg")
 """Elsewhere (ears, fingers, elbows, kneecaps, heels) the body itself is as narrow as what lies on it."""
 
@@ -32,8 +37,8 @@ def on_skin(
 ) -> list[bool]:
     """Which deposits lie on the skin.
 
-    Those that stick out as a whole (``STICKS_OUT``), and those that do in part (``FOOT``) and lie within a ball's
-    radius of such a one: the rim of an electrode is pressed into the skin.
+    Those that stick out as a whole (``STICKS_OUT``); those that do in part (``FOOT``) and lie within a ball's radius of
+    such a one: the rim of an electrode is pressed into the skin; and crumbs of one that blur leaves in the skin.
 
     Parameters
     ----------
@@ -44,11 +49,15 @@ def on_skin(
     whole = [deposit for deposit, share in zip(deposits, shares, strict=True) if share >= STICKS_OUT]
     if not whole:
         return [False] * len(deposits)
-    tree = cKDTree(np.concatenate([ct.world(deposit.voxels) for deposit in whole]))
-    return [
-        share >= STICKS_OUT or (share >= FOOT and float(tree.query(ct.world(deposit.voxels))[0].min()) <= BALL_MM)
-        for deposit, share in zip(deposits, shares, strict=True)
-    ]
+    trees = [cKDTree(ct.world(deposit.voxels)) for deposit in whole]
+    reach = max(CRUMB_MM, 1.01 * float(np.linalg.norm(ct.spacing)))
+    result = []
+    for deposit, share in zip(deposits, shares, strict=True):
+        points = ct.world(deposit.voxels)
+        away = [float(tree.query(points)[0].min()) for tree in trees] if share < STICKS_OUT else [0.0]
+        crumb = any(gap <= reach and len(points) <= CRUMB * tree.n for gap, tree in zip(away, trees, strict=False))
+        result.append(share >= STICKS_OUT or (share >= FOOT and min(away) <= BALL_MM) or crumb)
+    return result
 
 
 def sticking_out(deposit: Deposit, tissues: NDArray[np.uint8], regions: NDArray[np.uint8], spacing: Spacing) -> float:

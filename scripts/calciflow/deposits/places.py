@@ -27,6 +27,10 @@ SPINE_HALF_WIDTH_MM = 15.0
 SPINE_AREA_MM2 = 100.0
 """Bone of an arch or a vertebral body in one slice within that width."""
 
+NAPE_MUSCLE = 0.6
+"""The upper two vertebrae lie behind the face, in slices of the head: their processes are told from the scalp by the
+muscles of the nape about them."""
+
 PHLEBOLITH_MM = 10.0
 """Phleboliths are round and 2 to 7 mm wide, as radiologists know them; a few reach 10 mm, and CT's blur adds to it."""
 
@@ -144,7 +148,8 @@ def at_spine(
     if off_midline(centre, midline) > SPINOUS_HALF_WIDTH_MM:
         return False
     z, y, x = _voxel(centre, ct)
-    if _region(regions, (z, y, x)) not in SPINE_REGIONS:
+    region = _region(regions, (z, y, x))
+    if region not in (*SPINE_REGIONS, "head"):
         return False
     _, down, across = ct.spacing
     wide = round(SPINE_HALF_WIDTH_MM / across)
@@ -156,4 +161,6 @@ def at_spine(
         return False
     side = max(1, round(8.0 / down))
     ring = tissues[z, max(y - side, 0) : y + side + 1, max(x - side, 0) : x + side + 1]
+    if region == "head":
+        return bool((ring == TISSUES["muscle"]).mean() >= NAPE_MUSCLE)
     return bool(((ring == TISSUES["subcutaneous_fat"]) | (ring == TISSUES["skin"]) | (ring == 0)).mean() < 0.5)
