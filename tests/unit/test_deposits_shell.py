@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from calciflow.deposits.ct import Deposit
-from calciflow.deposits.shell import in_buttock, is_shell
+from calciflow.deposits.shell import in_buttock, injection_scars, is_shell
 from calciflow.images import Volume
 from calciflow.labels import TISSUES, region_label
 from calciflow.measure.density import Density
@@ -44,7 +44,7 @@ def shell(radius, thick=1.6, hu=500.0, core=0.0, gap=None):
 @pytest.mark.parametrize("spacing", [(1.5, 0.9, 0.9), (2.0, 1.2, 1.2)])
 def test_a_round_shell_is_hollow(spacing, radius):
     deposit, hu = made(spacing, shell(radius))
-    assert is_shell(deposit, hu, spacing)
+    assert is_shell(deposit.voxels, FAT, hu, spacing)
 
 
 @pytest.mark.parametrize("radius", [3.0, 5.0, 7.0, 10.0])
@@ -52,7 +52,7 @@ def test_a_round_shell_is_hollow(spacing, radius):
 def test_a_solid_ball_is_not(radius, seed):
     spacing = (2.0, 1.2, 1.2)
     deposit, hu = made(spacing, shell(radius, core=500.0), seed)
-    assert not is_shell(deposit, hu, spacing)
+    assert not is_shell(deposit.voxels, FAT, hu, spacing)
 
 
 def test_nor_is_an_arc_a_tube_or_a_large_rim():
@@ -64,7 +64,26 @@ def test_nor_is_an_arc_a_tube_or_a_large_rim():
         lambda z, y, x: np.where((np.abs(y) < 1) & (np.hypot(z, x) < 8), 500.0, 0.0),
     ):
         deposit, hu = made(spacing, form)
-        assert not is_shell(deposit, hu, spacing)
+        assert not is_shell(deposit.voxels, FAT, hu, spacing)
+
+
+def test_pieces_of_a_thin_rim_are_one_shell_and_scattered_grains_are_none():
+    spacing = (1.5, 1.0, 1.0)
+    whole, hu = made(spacing, shell(8.0))
+    upper = whole.mask & (np.indices(hu.shape)[0] > hu.shape[0] // 2 + 1)
+    lower = whole.mask & (np.indices(hu.shape)[0] < hu.shape[0] // 2 - 1)
+    labels = np.full(hu.shape, TISSUES["subcutaneous_fat"], np.uint8)
+    labels[:, -3:] = TISSUES["bone"]  # rows grow to the front
+    regions = np.full(hu.shape, region_label("pelvis", "left"), np.uint8)
+    ct = Volume(hu, np.diag([1.0, 1.0, 1.5, 1.0]))
+    pieces = [Deposit(whole.box, mask, mask, whole.density, None, whole.peak, 10.0) for mask in (upper, lower)]
+    assert injection_scars(pieces, ct, labels, regions) == [True, True]
+    solid, dense = made(spacing, shell(8.0, core=500.0))
+    pieces = [
+        Deposit(solid.box, solid.mask & part, part, solid.density, None, solid.peak, 10.0)
+        for part in (np.indices(hu.shape)[0] > hu.shape[0] // 2 + 1, np.indices(hu.shape)[0] < hu.shape[0] // 2 - 1)
+    ]
+    assert injection_scars(pieces, Volume(dense, ct.affine), labels, regions) == [False, False]
 
 
 def buttock():

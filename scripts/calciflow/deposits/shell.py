@@ -1,8 +1,11 @@
 """Scars of injections: round shells of calcium in the fat of a buttock, by their form and place."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 from calciflow.deposits.ct import Deposit
 from calciflow.images import Volume
@@ -26,6 +29,9 @@ the rim, read as the highest value on each ray, gains some 2 standard deviations
 CORE = 0.3
 """The middle: that share of the radius."""
 
+PIECES_MM = 8.0
+"""Gap between pieces of one rim that is too thin in places to be found there."""
+
 FAT_MM = 4.0
 FAT_SHARE = 0.5
 """Share of fat among what lies within ``FAT_MM`` of the shell."""
@@ -34,28 +40,51 @@ BONE_MM = 20.0
 """Height of the slab whose bones tell back from front: the hip bones slope, and a slice may cut one only."""
 
 
-def is_shell(deposit: Deposit, hu: NDArray[np.int16], spacing: Spacing) -> bool:
-    """Whether a deposit is a round, closed and hollow shell of ``WIDTH_MM``.
+def injection_scars(
+    deposits: Sequence[Deposit], ct: Volume, tissues: NDArray[np.uint8], regions: NDArray[np.uint8]
+) -> list[bool]:
+    """Which deposits are round hollow shells in the fat of a buttock, or pieces of one that is thin in places."""
+    result = [False] * len(deposits)
+    there = [i for i, one in enumerate(deposits) if in_buttock(one, tissues, regions, ct)]
+    for group in _near_each_other([ct.world(deposits[i].voxels) for i in there]):
+        members = [there[k] for k in group]
+        parts = [[i] for i in members]
+        if len(members) > 1:
+            parts.append(members)
+        for part in parts:
+            voxels = np.concatenate([deposits[i].voxels for i in part])
+            background = float(np.mean([deposits[i].density.background_hu for i in part]))
+            if is_shell(voxels, background, ct.array, ct.spacing):
+                for i in part:
+                    result[i] = True
+    return result
 
-    Parameters
-    ----------
-    deposit
-        A deposit of the CT.
-    hu
-        The CT's array.
-    """
-    tight = box_of(deposit.mask)
-    if tight is None:
-        return False
-    size = np.array([part.stop - part.start for part in tight])
+
+def _near_each_other(clouds: list[NDArray[np.float64]]) -> list[list[int]]:
+    """Groups of point clouds (n, 3; mm) that gaps of at most ``PIECES_MM`` part from the next."""
+    trees = [cKDTree(cloud) for cloud in clouds]
+    groups: list[list[int]] = []
+    for i, cloud in enumerate(clouds):
+        joined = [g for g in groups if any(trees[k].query(cloud)[0].min() <= PIECES_MM for k in g)]
+        groups = [g for g in groups if g not in joined] + [[*(k for g in joined for k in g), i]]
+    return groups
+
+
+def is_shell(voxels: NDArray[np.int64], background_hu: float, hu: NDArray[np.int16], spacing: Spacing) -> bool:
+    """Whether voxels (n, 3; z, y, x) of the CT ``hu`` make up a round, closed and hollow shell of ``WIDTH_MM``."""
+    low, high = voxels.min(axis=0), voxels.max(axis=0)
+    size = high - low + 1
     sides = size * np.array(spacing)
     # What is round looks longer along the body by up to a slice.
     shortest, longest = float(sides.min()), float(max(*sides[1:], sides[0] - spacing[0]))
     width = float(np.mean(sides[1:]))
     if not WIDTH_MM[0] <= width <= WIDTH_MM[1] or longest > ROUND * shortest:
         return False
-    middle = np.array([(part.start + part.stop - 1) / 2 for part in tight])
-    contrast = hu[deposit.box].astype(np.float32) - np.float32(deposit.density.background_hu)
+    margin = np.ceil(0.5 * float(sides.max()) / np.array(spacing)).astype(int) + 2
+    start = np.maximum(low - margin, 0)
+    crop = hu[tuple(slice(a, b) for a, b in zip(start, high + margin + 1, strict=True))]
+    contrast = crop.astype(np.float32) - np.float32(background_hu)
+    middle = (low + high) / 2.0 - start
     steps = np.arange(0.0, 0.5 * float(sides.max()) + 1.0, 0.5)
     places = middle[:, None, None] + _directions().T[:, :, None] * steps / np.array(spacing)[:, None, None]
     rays = ndimage.map_coordinates(contrast, places, order=1, mode="nearest")
