@@ -43,6 +43,25 @@ def test_a_metacarpal_that_lost_its_finger_is_no_thumb():
     assert (segments[way < 180] <= HAND).all()
 
 
+def test_rays_that_the_image_cuts_off_are_no_thumbs():
+    *_, segments = cut_hand(*[ray(y, 100.0, 212.0) for y in (40.0, 60.0, 80.0, 100.0)])
+    _, way, _ = cut_hand(ray(40.0, 100.0, 212.0))
+    assert (np.reshape(segments, (4, -1))[:, way < KNUCKLES - METACARPAL_HEAD_MM - STEP] <= HAND).all()
+
+
+def test_a_wrist_without_an_elbow_in_view_is_no_elbow():
+    """Two forearm bones 40 mm apart, stout ends at 130 mm, then five rays of 80 mm, all cut by the image."""
+    points, way = [], []
+    for along in np.arange(2.0, 330.0, 4.0):
+        count, wide = (12, 50.0) if along < 150 else (14, 80.0)
+        count += 30 if abs(along - 132.0) < 12 else 0
+        points += [(along, 0.0, across) for across in np.linspace(-wide / 2, wide / 2, count)]
+        way += [along] * count
+    elbow, reach = find_elbow(np.array(way), False, points_mm=np.array(points))
+    assert elbow < 0.0
+    assert elbow + 0.575 * reach == pytest.approx(150.0, abs=16.0)
+
+
 def test_the_wrist_is_the_hand_s():
     _, way, segments = cut_hand(ray(60.0, 0.0, 280.0))
     assert way[segments == HAND].min() == pytest.approx(WRIST - WRIST_MM, abs=STEP)

@@ -63,6 +63,30 @@ def test_the_knee_gets_its_length_but_keeps_other_levels():
     assert out[-1] == thigh
 
 
+def test_the_knee_reaches_60_mm_to_either_side_of_its_joint():
+    """The tibia widens 30 mm below the joint, at 120 mm; the femur narrows 48 mm above it, or seems to do so later."""
+    knee, thigh, shin = (LEVELS.index(n) for n in ("knee", "thigh", "lower_leg"))
+    for wide in (26, 40):
+        path = np.array([shin] * 40 + [knee] * wide + [thigh] * 60)
+        found = np.flatnonzero(adjust(path, np.zeros(len(path)), 3.0) == knee)
+        assert (found[0] * 3.0, (found[-1] + 1) * 3.0) == (90.0, 210.0)
+        assert adjust(path, np.zeros(len(path)), 3.0)[found[-1] + 1] == thigh
+
+
+def test_a_stack_that_begins_in_the_knee_makes_no_knee_of_the_thigh():
+    knee, thigh = LEVELS.index("knee"), LEVELS.index("thigh")
+    out = adjust(np.array([knee] * 8 + [thigh] * 60), np.zeros(68), 3.0)
+    assert (out == knee).sum() * 3.0 == 36.0  # the femur narrows 48 mm above the joint, the knee ends at 60 mm
+
+
+def test_the_abdomen_begins_at_the_tubercles_of_the_iliac_crests():
+    pelvis, abdomen = LEVELS.index("pelvis"), LEVELS.index("abdomen")
+    out = adjust(np.array([pelvis] * 60 + [abdomen] * 40), np.zeros(100), 3.0)
+    assert (
+        np.flatnonzero(out == abdomen)[0] * 3.0 == 162.0
+    )  # two centimetres below the crests' highest points, at 180 mm
+
+
 def test_a_slice_without_bone_does_not_decide():
     p = profile(BODY, NOTHING, NOTHING, NOTHING, EVERYWHERE, ASIDE, GRID)
     assert (costs(p) <= 0.6).all()

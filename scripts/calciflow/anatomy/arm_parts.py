@@ -43,6 +43,9 @@ WEB_SHARE = 0.6
 THUMB_MM = (-15.0, 40.0)
 """A thumb ends at most so far short of the knuckles, or beyond them; a little finger 65 mm beyond."""
 
+OUTLAST_MM = 30.0
+"""Some finger goes on beyond the thumb's tip by more: where none does, the image cuts all rays off."""
+
 THUMB_LENGTH_MM = (25.0, 55.0)
 """Length of both phalanges of a thumb, at least (without its tip) and usually."""
 
@@ -51,6 +54,16 @@ SHORTEST_MM, LONGEST_MM = 360.0, 500.0
 
 SHORT_CUT_MM = 30.0
 """Where shoulder blade and shaft are near, the way along the bones is shorter than the upper arm, by so much."""
+
+PAIR_MM, PALM_MM = 36.0, 66.0
+"""A humerus' shaft is narrower than the first, a pair of forearm bones wider; metacarpals and fingers, side by side,
+are wider than the second: 20 to 25, 45 to 60 and 65 to 100 mm."""
+
+MISFIT = 0.1
+"""What 8 mm of bones of the wrong width take from a place of the elbow; a stout end is worth 0.5 to 3."""
+
+PRIOR = 0.0005
+"""Per mm: where the joints in view leave the length open, it is that of an adult of 1.70 m."""
 
 BIN_MM = 8.0
 """Steps along the arm."""
@@ -103,26 +116,38 @@ def _thumb(
     for number in np.unique(ray):
         ends = way[beyond[ray == number]]
         short = THUMB_MM[0] < ends.max() - knuckles < THUMB_MM[1] and np.ptp(ends) > THUMB_LENGTH_MM[0]
-        if short:
+        if short and ends.max() < way.max() - OUTLAST_MM:
             out[beyond[(ray == number) & (way[beyond] > ends.max() - THUMB_LENGTH_MM[1])]] = True
     return out
 
 
-def find_elbow(way: NDArray[np.float64], complete: bool, head: float | None = None) -> tuple[float, float]:
+def find_elbow(
+    way: NDArray[np.float64],
+    complete: bool,
+    head: float | None = None,
+    points_mm: NDArray[np.float64] | None = None,
+) -> tuple[float, float]:
     """Way to the elbow, and length of forearm with hand, in mm.
 
     Each joint in view counts by how much more bone than the shafts it has. If the fingertips are in view the two
     lengths depend on each other, and if the humeral head is, at the way ``head``, so do they. Without either the elbow
-    may lie above the image; the wrist may lie below it.
+    may lie above the image; the wrist may lie below it. Then the width of the bones (``points_mm``, (n, 3)) tells an
+    elbow from a wrist: above an elbow lies one bone, below a wrist lie five.
     """
     length = float(way.max())
     bins = np.arange(0.0, length + 2.0 * BIN_MM, BIN_MM)
     amount = np.convolve(np.histogram(way, bins)[0].astype(float), [0.25, 0.5, 0.25], mode="same")
     shaft = float(np.median(amount))
     centres = bins[:-1] + BIN_MM / 2.0
+    widths = np.zeros(len(centres)) if points_mm is None else _widths(points_mm, way, centres)
 
     def stout(at: float) -> float:
         return float(np.interp(at, centres, amount / shaft - 1.0, left=0.0, right=0.0))
+
+    def misfit(elbow: float, wrist: float) -> float:
+        above = (centres < elbow - ELBOW_MM) & (widths > PAIR_MM)
+        between = (centres > elbow + ELBOW_MM) & (centres < wrist) & (widths > PALM_MM)
+        return MISFIT * float((above | between).sum())
 
     best = (-np.inf, 0.0, 0.0)
     for reach in np.arange(SHORTEST_MM, LONGEST_MM + 1.0, BIN_MM):
@@ -131,8 +156,20 @@ def find_elbow(way: NDArray[np.float64], complete: bool, head: float | None = No
             upper = UPPER_ARM * reach
             places = np.arange(head + upper - SHORT_CUT_MM, head + upper + BIN_MM, BIN_MM / 2.0)
         for elbow in places:
-            best = max(best, (stout(elbow) + stout(elbow + WRIST * reach - BONE_ENDS_MM), float(elbow), float(reach)))
+            wrist = elbow + WRIST * reach
+            fit = stout(elbow) + stout(wrist - BONE_ENDS_MM) - misfit(elbow, wrist)
+            best = max(best, (fit - PRIOR * abs(reach - REACH_MM), float(elbow), float(reach)))
     return best[1], best[2]
+
+
+def _widths(points: NDArray[np.float64], way: NDArray[np.float64], at: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Width in mm of the bones at places along the arm: of an even row of points with the same standard deviation."""
+    out = np.zeros(len(at))
+    for index, place in enumerate(at.tolist()):
+        near = points[np.abs(way - place) < BIN_MM]
+        if len(near) > 3:
+            out[index] = np.sqrt(12.0 * np.linalg.eigvalsh(np.cov(near.T))[-1])
+    return out
 
 
 def ring(nodes: NDArray[np.int64], way: NDArray[np.float64], at: float) -> NDArray[np.float64]:

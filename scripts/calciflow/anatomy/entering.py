@@ -116,7 +116,7 @@ def _cut(members: NDArray[np.int64], way: NDArray[np.float64], nodes: NDArray[np
     """Cut an arm where elbow and wrist, a forearm apart, both are stout."""
     tip = nodes[members[np.argmax(way)]]
     complete = bool((tip > 2).all() and (tip < np.array(grid.shape) - 3).all())
-    elbow, reach = find_elbow(way, complete)
+    elbow, reach = find_elbow(way, complete, points_mm=nodes[members] * np.array(grid.spacing))
     wrist = elbow + WRIST * reach
     places = nodes[members]
     axilla = elbow - (1.0 - AXILLA) * UPPER_ARM * reach

@@ -156,8 +156,14 @@ def costs(p: Profile) -> NDArray[np.float64]:
 HAND_CM2 = 60.0
 """Section of a palm with its thumb (30 cm2), or of a hand that lies flat."""
 
-KNEE_MM, SHIN_MM = 105.0, 12.0
-"""From the widening of the tibia to the patella's upper border; and down towards the tibial tuberosity."""
+KNEE_MM, SHIN_MM, THIGH_MM = 90.0, 30.0, 12.0
+"""The knee reaches three fingers' breadths, 60 mm, to either side of its joint: down to the end of the tibial
+tuberosity, up to where the joint's recess behind the quadriceps ends. The tibia widens 30 mm below the joint, the femur
+narrows 48 mm above it. From the tibia's widening the knee reaches so far up, and down; from the femur's, up."""
+
+CREST_MM = 18.0
+"""The abdomen begins at the transtubercular plane, through the tubercles of the iliac crests at the fifth lumbar
+vertebra: two centimetres below the crests' highest points, where hip bones are first seen."""
 
 APEX_MM = 8.0
 """The neck begins so far above the apex of the lungs (first rib)."""
@@ -231,17 +237,24 @@ def sequence(cost: NDArray[np.float64], slice_mm: float) -> NDArray[np.int64]:
 def adjust(path: NDArray[np.int64], lung: NDArray[np.float64], slice_mm: float) -> NDArray[np.int64]:
     """Give the knee its length and the head its jaw, which the slices' own looks do not show.
 
-    From where the tibia widens the knee reaches ``KNEE_MM`` up and ``SHIN_MM`` down;
-    the neck begins above the lungs (``lung``: their area in each slice); the jaw reaches ``JAW_MM`` below the cranium.
+    From where the tibia widens the knee reaches ``KNEE_MM`` up and ``SHIN_MM`` down; the abdomen begins ``CREST_MM``
+    below the highest slice with hip bones; the neck begins above the lungs (``lung``: their area in each slice); the
+    jaw reaches ``JAW_MM`` below the cranium.
     """
     out = path.copy()
-    knee, neck, head = LEVELS.index("knee"), LEVELS.index("neck"), LEVELS.index("head")
+    knee, abdomen, neck, head = (LEVELS.index(name) for name in ("knee", "abdomen", "neck", "head"))
     slices = np.flatnonzero(path == knee)
     if len(slices):
-        up = slices[0] + round(KNEE_MM / slice_mm)
+        # Without the tibia's widening in view the femur's narrowing tells.
+        up = slices[0] + round(KNEE_MM / slice_mm) if slices[0] > 0 else slices[-1] + 1 + round(THIGH_MM / slice_mm)
         out[slices[0] : up][path[slices[0] : up] == knee + 1] = knee
+        out[up:][path[up:] == knee] = knee + 1
         down = max(0, slices[0] - round(SHIN_MM / slice_mm))
         out[down : slices[0]][path[down : slices[0]] == knee - 1] = knee
+    slices = np.flatnonzero(path == abdomen)
+    if len(slices):
+        low = max(0, slices[0] - round(CREST_MM / slice_mm))
+        out[low : slices[0]][path[low : slices[0]] == abdomen - 1] = abdomen
     full = np.flatnonzero(lung > 0.0)
     if len(full) and (path >= neck).any():
         top = full[-1] + round(APEX_MM / slice_mm)
