@@ -334,6 +334,7 @@ CAUSES = {
     "outside the body": "Not in the body.",
     "in bone": "Uptake of bone.",
     "bone spill-in": "Uptake that blurred bone explains.",
+    "bone that moved": "Uptake of bone that lies beside its bone, as all bone around it does: a limb moved.",
     "spill-in from viscera": "Uptake that blurred viscera explain.",
     "kidneys, bladder, bowel or other viscera": "Physiological uptake.",
     "blood vessel": "A tube that is no hotter than blood.",

@@ -13,6 +13,7 @@ from calciflow.deposits.arteries import arterial_walls
 from calciflow.deposits.ct import CtRules, Deposit, find_deposits
 from calciflow.deposits.match import Part, match
 from calciflow.deposits.metal import Metal, find_metal
+from calciflow.deposits.moved import is_moved_bone
 from calciflow.deposits.nolesion import Verdict, in_dense, in_urine, judge_deposit, judge_focus
 from calciflow.deposits.onskin import on_skin
 from calciflow.deposits.pet import Focus, PetRules, find_foci
@@ -269,6 +270,8 @@ def _keep_foci(
                     verdict = Verdict("in bone")
             if verdict.cause is None and in_dense(focus, scene, ct, mapping):
                 verdict = Verdict("in bone")
+            if verdict.cause is None and is_moved_bone(focus, scene, rules.bone_spill_max):
+                verdict = Verdict("bone that moved")
             if verdict.cause is None and rules.injection_sites:
                 verdict = _at_injection(focus, scene, rules.injection_sites, regions, ct, mapping, verdict)
             if verdict.cause:
