@@ -315,7 +315,8 @@ FLAGS = {
     "injection scar?": "A round, hollow shell of 5 to 25 mm in the fat of a buttock, as injections leave: a nodule may "
     "calcify at its rim alone, too.",
     "arthritis?": "Uptake at a joint without calcium, as of arthritis. Counts, unless in `cohort.exclude_flags`.",
-    "possible myositis": "Diffuse or mirrored uptake in muscle without calcium: listed, but in no score and no burden.",
+    "possible myositis": "Diffuse or mirrored uptake in muscle without calcium, and patches of that scan that "
+    "are no hotter: listed, but in no score and no burden.",
 }
 """Words of the column ``flags``."""
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from calciflow.deposits.arteries import arterial_walls
 from calciflow.deposits.ct import CtRules, Deposit, find_deposits
+from calciflow.deposits.diffuse import is_patch
 from calciflow.deposits.match import Part, match
 from calciflow.deposits.metal import Metal, find_metal
 from calciflow.deposits.moved import is_moved_bone
@@ -258,6 +259,8 @@ def _keep_foci(
 ) -> list[Part]:
     """Drop uptake without calcification that is no lesion."""
     kept = []
+    inflamed = [focus.voxels for focus in foci if focus.diffuse and "possible myositis" in focus.flags]
+    calcified = {part.focus for part in parts if part.deposit is not None}
     for part in parts:
         if part.deposit is None:
             focus = foci[part.focus]
@@ -277,7 +280,9 @@ def _keep_foci(
             if verdict.cause:
                 dropped[verdict.cause] += 1
                 continue
-            focus.flags.extend(flag for flag in verdict.flags if flag not in focus.flags)
+            patch = part.focus not in calcified and is_patch(focus.voxels, inflamed, scene)
+            flags = (*verdict.flags, *(["possible myositis"] if patch else []))
+            focus.flags.extend(flag for flag in flags if flag not in focus.flags)
         kept.append(part)
     return kept
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from calciflow.deposits.diffuse import MODEST, diffuse_zones, modest
+from calciflow.deposits.diffuse import MODEST, diffuse_zones, is_patch, modest
 from calciflow.deposits.match import match
 from calciflow.deposits.pet import PetRules, find_foci
 from calciflow.deposits.reference import Uptakes
@@ -123,3 +123,18 @@ def test_modest_uptake_is_told_by_the_middle_not_by_the_hottest_voxel():
     assert not modest(zone, scene_of(patchy(level=2.0 * MODEST * MUSCLE)))
     hot = find_foci(scene_of(patchy(level=2.0 * MODEST * MUSCLE)), PetRules())[0]
     assert not any("possible myositis" in focus.flags for focus in hot)
+
+
+@pytest.mark.parametrize(("level", "in_muscle", "patch"), [(2.0, True, True), (6.0, True, False), (2.0, False, False)])
+def test_a_patch_elsewhere_that_is_no_hotter_is_of_the_same_disease(level, in_muscle, patch):
+    """A small patch far from the inflamed group, as hot as that or far hotter, in muscle or in fat."""
+    away = ball(10.0, (42, 42, 42))
+    added = patchy() + away * (level - MUSCLE)
+    scene = scene_of(added, None if in_muscle else ~ball(25.0, (42, 42, 42)))
+    foci, _ = find_foci(scene, PetRules())
+    zones = [focus.voxels for focus in foci if focus.diffuse]
+    focus = next(focus for focus in foci if not focus.diffuse)
+    assert len(zones) == 1
+    assert away[tuple(focus.voxels.T)].mean() > 0.5
+    assert is_patch(focus.voxels, zones, scene) is patch
+    assert not is_patch(focus.voxels, [], scene)

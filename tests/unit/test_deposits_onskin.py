@@ -92,3 +92,9 @@ def test_crumbs_beside_what_lies_on_the_skin_are_of_it_and_nodules_are_not():
     short = tube(limb) & (np.abs(x) < 6.0)
     kinds = on_skin([deposit(one) for one in (short, nodule)], spoiled.ct, spoiled.tissues, spoiled.regions)
     assert kinds == [True, False]
+    # found in four pieces, none of which is three times as large as the crumb
+    parts = [short & (x >= low) & (x < low + 3.0) for low in (-6.0, -3.0, 0.0, 3.0)]
+    crumb = np.hypot(np.hypot(x, z), y - (bodies.SKIN_MM - 2.5)) <= 2.3
+    kinds = on_skin([deposit(one) for one in (*parts, crumb)], spoiled.ct, spoiled.tissues, spoiled.regions)
+    assert kinds == [True] * 5
+    assert crumb.sum() > max(part.sum() for part in parts) / 3.0

@@ -1,6 +1,6 @@
 """Diffuse uptake of muscle, as of active myositis: one finding for a muscle group, not a lesion for each patch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cc3d
@@ -34,6 +34,9 @@ OTHER = 0.2
 
 MOSTLY = 0.6
 """Share of muscle in a zone, at least."""
+
+PATCH_PERCENTILE = 75.0
+"""A patch elsewhere is no hotter than most of the scan's inflamed muscle: blur takes from it, noise gives little."""
 
 MODEST = 5.0
 """The middle of inflamed muscle's uptake over normal muscle's, at most; a mass takes up more. Judged by the median: the
@@ -91,6 +94,26 @@ def modest(zone: NDArray[np.int64], scene: PetScene) -> bool:
     where = tuple(zone.T)
     usual = max(float(np.median(scene.background[where])), 1e-3)
     return float(np.median(scene.suv.array[where])) < MODEST * usual
+
+
+def is_patch(focus: NDArray[np.int64], zones: Sequence[NDArray[np.int64]], scene: PetScene) -> bool:
+    """Whether a focus may be one more patch of the muscle disease that the scan shows elsewhere.
+
+    It lies in muscle, and is no hotter than a zone of inflamed muscle (``PATCH_PERCENTILE`` of its voxels): what is
+    left of a muscle group whose other patches stay below the threshold.
+
+    Parameters
+    ----------
+    focus
+        Indices (n, 3) of its voxels on the scene's grid.
+    zones
+        Those of each zone of inflamed muscle; with none of them there is no patch.
+    """
+    where = tuple(focus.T)
+    if not zones or float(scene.shares["muscle"][where].mean()) < MOSTLY:
+        return False
+    level = max(float(np.percentile(scene.suv.array[tuple(zone.T)], PATCH_PERCENTILE)) for zone in zones)
+    return float(scene.suv.array[where].max()) <= level
 
 
 def _by_side(zone: NDArray[np.int64], scene: PetScene, midline: Mapping[str, Any] | None) -> list[NDArray[np.int64]]:

@@ -55,7 +55,9 @@ def on_skin(
     for deposit, share in zip(deposits, shares, strict=True):
         points = ct.world(deposit.voxels)
         away = [float(tree.query(points)[0].min()) for tree in trees] if share < STICKS_OUT else [0.0]
-        crumb = any(gap <= reach and len(points) <= CRUMB * tree.n for gap, tree in zip(away, trees, strict=False))
+        # An object of thin parts is found as several.
+        beside = sum(tree.n for gap, tree in zip(away, trees, strict=False) if gap <= BALL_MM)
+        crumb = min(away) <= reach and len(points) <= CRUMB * beside
         result.append(share >= STICKS_OUT or (share >= FOOT and min(away) <= BALL_MM) or crumb)
     return result
 
