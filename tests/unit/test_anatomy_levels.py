@@ -3,7 +3,8 @@
 import numpy as np
 
 from calciflow.anatomy.grid import blocks
-from calciflow.anatomy.levels import LEVELS, adjust, costs, profile, sequence
+from calciflow.anatomy.levels import LEVELS, Profile, adjust, costs, profile, sequence
+from calciflow.anatomy.plan import find_levels
 
 SHAPE, STEP = (60, 60, 60), (4.0, 4.0, 4.0)
 GRID = blocks(SHAPE, STEP, 4.0)
@@ -85,6 +86,40 @@ def test_the_abdomen_begins_at_the_tubercles_of_the_iliac_crests():
     assert (
         np.flatnonzero(out == abdomen)[0] * 3.0 == 162.0
     )  # two centimetres below the crests' highest points, at 180 mm
+
+
+def test_where_the_shoulders_slope_into_it_the_neck_is_no_head():
+    """Raised arms lift the shoulders beside the neck; every third slice runs through a disc."""
+    count = {"chest": 10, "slope": 16, "neck": 6, "head": 12}
+    part = np.repeat(list(count), list(count.values()))
+    core = np.select([part == "chest", part == "slope", part == "neck"], [200.0, 130.0, 80.0], 110.0)
+    central = np.where(np.arange(len(part)) % 3 == 0, 2.0, 12.0)
+    one = np.ones(len(part))
+    lung, skull = 60.0 * (part == "chest"), 90.0 * (part == "head")
+    p = Profile(
+        core + 60, core, 2 * one.astype(int), 8 * one, one, 50 * one, 60 * one, 9 * one, one, central, lung, skull
+    )
+    found = np.array(LEVELS)[sequence(costs(p), 4.0)]
+    assert set(found[(part == "slope") | (part == "neck")]) == {"neck"}
+
+
+def test_the_trunk_s_two_sides_are_at_one_level():
+    """A raised arm of 130 cm2 lies against the left of the neck; the right shows where the neck is."""
+    z, y, x = np.meshgrid(*[np.arange(n) * 4.0 for n in (100, 70, 70)], indexing="ij")
+    grid = blocks(z.shape, STEP, 4.0)
+    away = np.hypot(y - 140, x - 140)
+    lungs = (np.hypot(y - 140, np.abs(x - 140) - 60) < 40) & (z < 160)
+    skull = (away < 60) & (z >= 300)
+    body = np.where(z < 160, away < 125, np.where(z < 260, away < 55, away < 75))
+    bone = (np.hypot(y - 110, x - 140) < 20) & (z < 300) | (away < 68) & (away >= 60) & (z >= 300)
+    raised = (x < 92) & (x > 34) & (np.abs(y - 140) < 122) & (z >= 160) & (z < 320)
+    right = x > 140
+    aside = np.abs(x - 140).astype(np.float32)
+    for arm in (np.zeros_like(body), raised):
+        found, _ = find_levels(grid, body | arm, bone, lungs, skull, right, aside, [])
+        for side in ("left", "right"):
+            assert LEVELS[found[side][50]] == "neck"
+        assert np.abs(found["left"] - found["right"]).max() == 0
 
 
 def test_a_slice_without_bone_does_not_decide():

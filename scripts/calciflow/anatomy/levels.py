@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import cc3d
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from calciflow.anatomy.grid import Grid, Mask, sections
 
@@ -115,6 +116,11 @@ def profile(
     )
 
 
+SLOPE_CM2 = 150.0
+"""Half a section of the neck where the shoulders slope into it, or rise with raised arms; a chest's is 180 and more.
+It still is rather neck than a head without a cranial cavity."""
+
+
 def costs(p: Profile) -> NDArray[np.float64]:
     """How badly each slice fits each level, shape (len(LEVELS), slices), 0 fits and 1 does not.
 
@@ -123,6 +129,7 @@ def costs(p: Profile) -> NDArray[np.float64]:
     """
     has_lung, has_skull = p.lung > 8.0, p.skull > 8.0
     axial = p.central > 4.0
+    column = ndimage.maximum_filter1d(p.central, 5) > 4.0  # a disc between two vertebrae interrupts no spine
     none = p.bones == 0
     # A femoral artery with contrast agent or a calcified wall is a small second section beside the shaft; a
     # fibula has a fourth of the tibia's section.
@@ -140,7 +147,7 @@ def costs(p: Profile) -> NDArray[np.float64]:
         + 0.4 * (p.bones >= 7),
         "abdomen": np.where(axial & (p.area > 150), 0.3, 1.0) + 0.4 * (p.lateral > 7.0),
         "chest": np.where(has_lung, 0.0, 0.9),
-        "neck": np.where(axial & (p.core < 100), 0.2, 1.0),
+        "neck": np.where(axial & (p.core < 100), 0.2, np.where(column & (p.core < SLOPE_CM2), 0.4, 1.0)),
         "head": np.where(has_skull, 0.0, 0.6) + 0.2 * (p.core > 140),
     }
     rows = np.array([table[name] for name in LEVELS], float)

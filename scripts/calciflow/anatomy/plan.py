@@ -17,6 +17,9 @@ WIDE_MM, CENTRED_MM = 180.0, 60.0
 CHEST_MM = 100.0
 """Length of lung (sections over 15 cm2) that the arms are followed from."""
 
+ALIKE = 0.8
+"""Two sides of a body that is wholly in view differ less in how much bone they show."""
+
 PELVIC_FLOOR_MM = 50.0
 """From the lowest slice with the ischium to the pelvic floor."""
 
@@ -110,17 +113,25 @@ def find_levels(
     for _, arm in arms:
         rest[tuple(arm.nodes.T)] = False
     out: dict[str, NDArray[np.int64]] = {}
-    sizes = {}
-    for side, half in (("left", ~right), ("right", right)):
-        p = profile(body, trunk_only(rest, body, aside, half, grid), lungs, skull, half, aside, grid)
-        sizes[side] = p.total.sum()
-        out[side] = adjust(sequence(costs(p), grid.spacing[0]), p.lung, grid.spacing[0])
+    profiles = {
+        side: profile(body, trunk_only(rest, body, aside, half, grid), lungs, skull, half, aside, grid)
+        for side, half in (("left", ~right), ("right", right))
+    }
+    sizes = {side: p.total.sum() for side, p in profiles.items()}
+    cost = {side: costs(p) for side, p in profiles.items()}
+    if min(sizes.values()) >= ALIKE * max(sizes.values()):
+        # Legs may lie differently; the trunk's two sides are at one level, and what disturbs one of them (a raised arm
+        # beside the neck) is made up for by the other.
+        trunk = slice(LEVELS.index("pelvis"), None)
+        cost["left"][trunk] = cost["right"][trunk] = (cost["left"][trunk] + cost["right"][trunk]) / 2.0
+    for side, p in profiles.items():
+        out[side] = adjust(sequence(cost[side], grid.spacing[0]), p.lung, grid.spacing[0])
     # A side that the image cuts, or that hardly is in view, goes by the other one.
     edges = {"left": body[:, :, 0], "right": body[:, :, -1]}
     cut = {side: edges[side].any(1).sum() > 0.3 * body.any((1, 2)).sum() for side in edges}
     poor = min(sizes, key=lambda side: sizes[side])
     good = max(sizes, key=lambda side: sizes[side])
-    if poor != good and (sizes[poor] < 0.3 * sizes[good] or (cut[poor] and sizes[poor] < 0.8 * sizes[good])):
+    if poor != good and (sizes[poor] < 0.3 * sizes[good] or (cut[poor] and sizes[poor] < ALIKE * sizes[good])):
         out[poor] = out[good]
     return out, rest
 

@@ -43,6 +43,9 @@ GROIN_MM, GROIN_SLOPE, GROIN_RISE_MM = 50.0, 0.35, 45.0
 TOES_SHARE = 0.26
 """Length of the great toe over the foot's length."""
 
+FOOT_MM = 258.0
+"""Length of the foot of an adult of 1.70 m: 0.152 of the height (Winter 2009)."""
+
 
 @dataclass(frozen=True)
 class Midline:
@@ -185,7 +188,11 @@ def _split_toes(out: NDArray[np.uint8], body: Mask, bone: Mask, side: str, grid:
     length = np.ptp(along)
     if length < 150.0:  # only a part of the foot is in view
         return
+    # Where the image cuts the toes off, the heel is the end to count from.
+    tips = points[along > along.max() - 10.0, 0]
     cut = along.max() - TOES_SHARE * length
+    if (tips < 2.0 * grid.spacing[0]).any():
+        cut = along.min() + (1.0 - TOES_SHARE) * max(length, FOOT_MM)
     every = np.argwhere(foot)
     toes = every[((every * np.array(grid.spacing) - centre)[:, :2] @ axis) > cut]
     out[tuple(toes.T)] = region_label("toes", side)
