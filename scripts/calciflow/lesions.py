@@ -22,7 +22,7 @@ from calciflow.deposits.places import at_pelvic_vein, at_spine, at_sternum
 from calciflow.deposits.reference import ct_blur, kvp_threshold, slice_noise
 from calciflow.deposits.rows import COLUMNS, Facts, lesion_rows
 from calciflow.deposits.scene import PetScene, build_scene, pet_fraction
-from calciflow.deposits.shell import injection_scars
+from calciflow.deposits.shell import with_scars
 from calciflow.deposits.status import PetEvidence, StatusRules, weigh_deposits
 from calciflow.deposits.uncertain import may_be_bone, released_bone
 from calciflow.files import read_json, write_json
@@ -213,10 +213,7 @@ def _keep_deposits(
         else:
             deposit.flags.extend(verdict.flags)
             kept.append(deposit)
-    for deposit, scar in zip(kept, injection_scars(kept, ct, tissues, regions), strict=True):
-        if scar:
-            deposit.flags.append("injection scar?")
-    return kept
+    return with_scars(kept, ct, tissues, regions)
 
 
 def _off_arteries(

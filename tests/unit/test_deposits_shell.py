@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from calciflow.deposits.ct import Deposit
-from calciflow.deposits.shell import in_buttock, injection_scars, is_shell
+from calciflow.deposits.shell import in_buttock, injection_scars, is_shell, with_scars
 from calciflow.images import Volume
 from calciflow.labels import TISSUES, region_label
 from calciflow.measure.density import Density
@@ -77,13 +77,18 @@ def test_pieces_of_a_thin_rim_are_one_shell_and_scattered_grains_are_none():
     regions = np.full(hu.shape, region_label("pelvis", "left"), np.uint8)
     ct = Volume(hu, np.diag([1.0, 1.0, 1.5, 1.0]))
     pieces = [Deposit(whole.box, mask, mask, whole.density, None, whole.peak, 10.0) for mask in (upper, lower)]
-    assert injection_scars(pieces, ct, labels, regions) == [True, True]
+    assert injection_scars(pieces, ct, labels, regions) == [[0, 1]]
+    (one,) = with_scars(pieces, ct, labels, regions)
+    assert one.flags == ["injection scar?"]
+    assert {tuple(v) for v in one.voxels} == {tuple(v) for piece in pieces for v in piece.voxels}
+    assert one.density.volume_ml == pytest.approx(2 * whole.density.volume_ml)
+    assert one.density.hu_mean == pytest.approx(whole.density.hu_mean)
     solid, dense = made(spacing, shell(8.0, core=500.0))
     pieces = [
         Deposit(solid.box, solid.mask & part, part, solid.density, None, solid.peak, 10.0)
         for part in (np.indices(hu.shape)[0] > hu.shape[0] // 2 + 1, np.indices(hu.shape)[0] < hu.shape[0] // 2 - 1)
     ]
-    assert injection_scars(pieces, Volume(dense, ct.affine), labels, regions) == [False, False]
+    assert injection_scars(pieces, Volume(dense, ct.affine), labels, regions) == []
 
 
 def buttock():

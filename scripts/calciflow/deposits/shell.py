@@ -10,7 +10,10 @@ from scipy.spatial import cKDTree
 from calciflow.deposits.ct import Deposit
 from calciflow.images import Volume
 from calciflow.labels import TISSUES, region_of
-from calciflow.measure.boxes import Spacing, box_of, grow
+from calciflow.measure.boxes import Box, Spacing, box_of, grow, inside
+from calciflow.measure.density import Density
+
+FLAG = "injection scar?"
 
 WIDTH_MM = (5.0, 25.0)
 """Injection granulomas are round and up to some 2 cm wide; below 5 mm blur fills what is hollow."""
@@ -40,23 +43,81 @@ BONE_MM = 20.0
 """Height of the slab whose bones tell back from front: the hip bones slope, and a slice may cut one only."""
 
 
+def with_scars(
+    deposits: Sequence[Deposit], ct: Volume, tissues: NDArray[np.uint8], regions: NDArray[np.uint8]
+) -> list[Deposit]:
+    """The deposits, with those flagged ``injection scar?`` that are round hollow shells in the fat of a buttock.
+
+    The pieces of a shell that is thin in places become one deposit, which stands where the first of them stood.
+    """
+    groups = injection_scars(deposits, ct, tissues, regions)
+    first = {group[0]: group for group in groups}
+    rest = {i for group in groups for i in group[1:]}
+    result = []
+    for i, deposit in enumerate(deposits):
+        if i in rest:
+            continue
+        kept = deposit if i not in first else joined([deposits[k] for k in first[i]])
+        if i in first:
+            kept.flags.append(FLAG)
+        result.append(kept)
+    return result
+
+
+def joined(pieces: Sequence[Deposit]) -> Deposit:
+    """One deposit of several, none of whose voxels belongs to two: volumes and masses add up."""
+    if len(pieces) == 1:
+        return pieces[0]
+    box: Box = tuple(  # type: ignore[assignment]
+        slice(min(one.box[k].start for one in pieces), max(one.box[k].stop for one in pieces)) for k in range(3)
+    )
+    mask, territory = np.zeros((2, *(part.stop - part.start for part in box)), bool)
+    for one in pieces:
+        mask[inside(one.box, box)] |= one.mask
+        territory[inside(one.box, box)] |= one.territory
+    counts = np.array([one.mask.sum() for one in pieces], float)
+    densities = [one.density for one in pieces]
+
+    def mean(name: str) -> float:
+        return float(np.average([getattr(one, name) for one in densities], weights=counts))
+
+    square = np.average([one.hu_sd**2 + one.hu_mean**2 for one in densities], weights=counts)
+    highest = max(pieces, key=lambda one: one.density.hu_max)
+    return Deposit(
+        box=box,
+        mask=mask,
+        territory=territory,
+        density=Density(
+            volume_ml=sum(one.volume_ml for one in densities),
+            mass_hu_ml=sum(one.mass_hu_ml for one in densities),
+            hu_max=highest.density.hu_max,
+            hu_mean=mean("hu_mean"),
+            hu_sd=float(np.sqrt(max(square - mean("hu_mean") ** 2, 0.0))),
+            plateau_hu=mean("plateau_hu"),
+            background_hu=mean("background_hu"),
+        ),
+        agatston=None if pieces[0].agatston is None else sum(one.agatston or 0.0 for one in pieces),
+        peak=highest.peak,
+        significance=max(one.significance for one in pieces),
+        flags=sorted({flag for one in pieces for flag in one.flags}),
+    )
+
+
 def injection_scars(
     deposits: Sequence[Deposit], ct: Volume, tissues: NDArray[np.uint8], regions: NDArray[np.uint8]
-) -> list[bool]:
-    """Which deposits are round hollow shells in the fat of a buttock, or pieces of one that is thin in places."""
-    result = [False] * len(deposits)
+) -> list[list[int]]:
+    """Indices of the deposits that make up each round hollow shell in the fat of a buttock, the lowest first."""
+    result = []
     there = [i for i, one in enumerate(deposits) if in_buttock(one, tissues, regions, ct)]
     for group in _near_each_other([ct.world(deposits[i].voxels) for i in there]):
-        members = [there[k] for k in group]
-        parts = [[i] for i in members]
-        if len(members) > 1:
-            parts.append(members)
-        for part in parts:
+        members = sorted(there[k] for k in group)
+
+        def whole(part: list[int]) -> bool:
             voxels = np.concatenate([deposits[i].voxels for i in part])
             background = float(np.mean([deposits[i].density.background_hu for i in part]))
-            if is_shell(voxels, background, ct.array, ct.spacing):
-                for i in part:
-                    result[i] = True
+            return is_shell(voxels, background, ct.array, ct.spacing)
+
+        result += [members] if whole(members) else [[i] for i in members if len(members) > 1 and whole([i])]
     return result
 
 
