@@ -64,13 +64,13 @@ def test_the_knee_gets_its_length_but_keeps_other_levels():
     assert out[-1] == thigh
 
 
-def test_the_knee_reaches_60_mm_to_either_side_of_its_joint():
+def test_the_knee_reaches_from_the_tuberosity_to_the_joint_s_upper_recess():
     """The tibia widens 30 mm below the joint, at 120 mm; the femur narrows 48 mm above it, or seems to do so later."""
     knee, thigh, shin = (LEVELS.index(n) for n in ("knee", "thigh", "lower_leg"))
     for wide in (26, 40):
         path = np.array([shin] * 40 + [knee] * wide + [thigh] * 60)
         found = np.flatnonzero(adjust(path, np.zeros(len(path)), 3.0) == knee)
-        assert (found[0] * 3.0, (found[-1] + 1) * 3.0) == (90.0, 210.0)
+        assert (found[0] * 3.0, (found[-1] + 1) * 3.0) == (96.0, 210.0)  # 54 mm below the joint, 60 mm above it
         assert adjust(path, np.zeros(len(path)), 3.0)[found[-1] + 1] == thigh
 
 

@@ -163,10 +163,10 @@ def costs(p: Profile) -> NDArray[np.float64]:
 HAND_CM2 = 60.0
 """Section of a palm with its thumb (30 cm2), or of a hand that lies flat."""
 
-KNEE_MM, SHIN_MM, THIGH_MM = 90.0, 30.0, 12.0
-"""The knee reaches three fingers' breadths, 60 mm, to either side of its joint: down to the end of the tibial
-tuberosity, up to where the joint's recess behind the quadriceps ends. The tibia widens 30 mm below the joint, the femur
-narrows 48 mm above it. From the tibia's widening the knee reaches so far up, and down; from the femur's, up."""
+KNEE_MM, SHIN_MM, THIGH_MM = 90.0, 25.0, 12.0
+"""The knee reaches from the end of the tibial tuberosity, 55 mm below its joint, to the end of the joint's recess
+behind the quadriceps, 60 mm above it. The tibia widens 30 mm below the joint, the femur narrows 48 mm above it.
+From the tibia's widening the knee reaches so far up, and down; and from the femur's narrowing up."""
 
 CREST_MM = 18.0
 """The abdomen begins at the transtubercular plane, through the tubercles of the iliac crests at the fifth lumbar
