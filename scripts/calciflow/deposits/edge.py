@@ -2,9 +2,9 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import erf
 
 from calciflow.measure.boxes import Spacing, dilate_voxels
+from calciflow.measure.density import blur_line
 
 MAP_DOUBT = 1.0
 """What share of bone a voxel beside it may hold: a label changes at half a voxel, and in that half lies the cortex, the
@@ -13,17 +13,6 @@ densest of the bone."""
 REACH_SIGMA = 2.5
 """Beyond that many standard deviations of the blur, a border wrong by half a voxel added, less than 1 % of bone is
 left."""
-
-
-def _line(step_mm: float, sigma_mm: float, reach: int) -> NDArray[np.float64]:
-    """Share of a voxel's value that the CT shows at voxels -reach..reach along one axis: a box blurred by a Gaussian.
-
-    The blur that is measured on the image holds the voxel's own width; only the rest acts on whole voxels.
-    """
-    rest = np.sqrt(max(sigma_mm**2 - step_mm**2 / 12.0, (0.2 * step_mm) ** 2))
-    ends = (np.arange(-reach, reach + 2) - 0.5) * step_mm / (np.sqrt(2.0) * rest)
-    weights: NDArray[np.float64] = 0.5 * np.diff(erf(ends))
-    return weights
 
 
 def edge_reach(spacing: Spacing, blur_mm: tuple[float, float, float]) -> tuple[int, int, int]:
@@ -76,7 +65,7 @@ def beyond_edge(
     frame = [(r, r) for r in reach]
     mostly = np.pad(skeleton + np.float32(MAP_DOUBT) * (_faced(skeleton) & ~skeleton), frame)
     brightest = np.pad(np.where(skeleton, hu, np.int16(soft_hu)), frame, constant_values=np.int16(soft_hu))
-    lines = [_line(d, s, r) for d, s, r in zip(spacing, blur_mm, reach, strict=True)]
+    lines = [blur_line(d, s, r) for d, s, r in zip(spacing, blur_mm, reach, strict=True)]
     strides = np.array([mostly.shape[1] * mostly.shape[2], mostly.shape[2], 1])
     flat = (places + np.array(reach)) @ strides
     share = np.zeros(len(places), np.float32)

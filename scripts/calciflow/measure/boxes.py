@@ -77,6 +77,11 @@ def widen(mask: NDArray[np.bool_], mm: float, spacing: Spacing) -> NDArray[np.bo
     return result
 
 
+def widen_by(mask: NDArray[np.bool_], reach: Spacing, spacing: Spacing) -> NDArray[np.bool_]:
+    """Dilate a mask in a crop by an ellipsoid of half axes ``reach``, mm: across thick slices farther than in them."""
+    return widen(mask, 1.0, (spacing[0] / reach[0], spacing[1] / reach[1], spacing[2] / reach[2]))
+
+
 def dilate_voxels(mask: NDArray[np.bool_], steps: tuple[int, int, int]) -> NDArray[np.bool_]:
     """Dilate a whole grid by boxes of ``steps`` voxels a side along each axis, in place of a costly distance map."""
     grown = mask.copy()
