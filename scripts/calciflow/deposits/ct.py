@@ -11,9 +11,10 @@ from scipy.stats import norm
 
 from calciflow.deposits.edge import beyond_edge
 from calciflow.deposits.reference import DEFAULT_NOISE_HU, MAD_TO_SD, SOFT_TISSUE_HU
+from calciflow.deposits.surroundings import LEAST_PLAIN, beside_air, surroundings
 from calciflow.images import Volume
-from calciflow.labels import TISSUES
 from calciflow.measure.boxes import (
+    FWHM_PER_SIGMA,
     Box,
     Spacing,
     box_of,
@@ -26,11 +27,8 @@ from calciflow.measure.boxes import (
     widen_by,
 )
 from calciflow.measure.density import (
-    FWHM_PER_SIGMA,
     Density,
     agatston,
-    blurred,
-    local_background,
     measure_density,
     plateau,
     smoothed,
@@ -39,14 +37,8 @@ from calciflow.measure.density import (
 MARGIN_MM = 12.0
 """Surroundings of a candidate that its background is taken from."""
 
-CLEAR_MM = 1.5
-"""Voxels that near to a deposit, beyond the blur, are no background: blur and threshold leave a rim there."""
-
 FALSE_PER_SCAN = 0.05
 """Noise maxima that a scan is allowed to pass, on average."""
-
-LEAST_PLAIN = 30
-"""Voxels of a tissue that its own background takes; with fewer, all tissues around are averaged."""
 
 HINT_VOXELS = 6
 HINT_NOISE = 1.8
@@ -54,18 +46,6 @@ HINT_NOISE = 1.8
 
 EDGE_FALL = 0.75
 """Two voxels beside bone differ by more than that if both are bone's edge: voxels are at least as wide as the blur."""
-
-AIR_HU = -300.0
-"""Fat reads -120 HU at the lowest: darker is mixed with air."""
-
-LIT_SHARE = 0.05
-"""A twentieth of a deposit of 500 HU brightens fat by a fifth of its distance to muscle: more may change its label."""
-
-CORE_HU = 250.0
-"""No soft tissue is as bright, nor fat that is half deposit of 600 HU."""
-
-AIR_SHARE = 0.02
-"""A fiftieth of air darkens a voxel by 20 HU, about as much as the background is uncertain."""
 
 DENSEST_SOFT_HU = 70.0
 """Muscle, tendon and fresh blood read 40 to 70 HU without contrast agent."""
@@ -290,79 +270,6 @@ def _components(
         level = np.ceil(level * 1.1).astype(np.int16)
 
 
-def _surroundings(
-    hu: NDArray[np.int16],
-    over: NDArray[np.bool_],
-    labels: NDArray[np.uint8],
-    rim: NDArray[np.bool_],
-    spacing: Spacing,
-    rules: CtRules,
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
-    """HU as float, contrast over the local background, and the voxels that the background was taken from.
-
-    A voxel's background is that of its own tissue nearby: a deposit that fills a thin layer of fat stands in fat,
-    although skin and muscle are as near.
-    """
-    values = hu.astype(np.float32)
-    clear = FWHM_PER_SIGMA * max(rules.blur_mm[1:]) + CLEAR_MM
-    body = labels > 0
-    near = widen_by(over, (max(clear, 1.1 * spacing[0]), clear, clear), spacing)
-    plain = body & ~rim & ~near & (hu > AIR_HU) & (hu < 250)
-    inner = plain & ~_beside_air(hu, labels, spacing, rules)
-    plain = inner if inner.sum() >= LEAST_PLAIN else plain
-    labels = _undimmed(hu, labels, over, plain, rim, spacing, rules)
-    kinds = [int(kind) for kind in np.unique(labels[near & body]) if (plain & (labels == kind)).sum() >= LEAST_PLAIN]
-    # Elsewhere, in bone's depth and in air, no contrast is asked for: it is left at zero.
-    background = values.copy()
-    rest = (near | plain) & body
-    for kind in kinds:
-        asked = rest & (labels == kind)
-        background[asked] = local_background(values, plain & (labels == kind), spacing, asked)[asked]
-        rest = rest & ~asked
-    lean = rest & (labels == TISSUES["muscle"])
-    background[lean] = SOFT_TISSUE_HU  # too little of it is in view to be measured
-    rest &= ~lean
-    if rest.any():
-        background[rest] = local_background(values, plain, spacing, rest)[rest]
-    return values, values - background, plain
-
-
-def _undimmed(
-    hu: NDArray[np.int16],
-    labels: NDArray[np.uint8],
-    over: NDArray[np.bool_],
-    plain: NDArray[np.bool_],
-    rim: NDArray[np.bool_],
-    spacing: Spacing,
-    rules: CtRules,
-) -> NDArray[np.uint8]:
-    """Labels in which what a deposit brightens has the tissue of the nearest voxel whose tissue is sure.
-
-    Fat that holds a third of a deposit reads as muscle does, and is labelled so: at its edge, and in a thick slice that
-    it hardly reaches into. Sure are plain voxels, and the cores of deposits, which the map labels by what lies around.
-    In the rim of bone, bone brightens as well, and labels stay.
-    """
-    core = over & (hu >= CORE_HU)
-    # Where in its slice a deposit ends is not known: it may reach into the next.
-    reaching = dilate_voxels(over, (1, 0, 0))
-    lit = (labels > 0) & ~core & (over | ((blurred(reaching, spacing, rules.blur_mm) > LIT_SHARE) & ~rim))
-    sure = plain & ~lit | core
-    kinds = [int(kind) for kind in np.unique(labels[sure])]
-    if len(kinds) < 2 or not lit.any():
-        return labels
-    away = np.stack([distance_to(sure & (labels == kind), spacing)[lit] for kind in kinds])
-    result = labels.copy()
-    result[lit] = np.array(kinds, np.uint8)[away.argmin(axis=0)]
-    return result
-
-
-def _beside_air(
-    hu: NDArray[np.int16], labels: NDArray[np.uint8], spacing: Spacing, rules: CtRules
-) -> NDArray[np.bool_]:
-    """Voxels that air darkens: at the skin, around gas."""
-    return blurred((labels == 0) | (hu < AIR_HU), spacing, rules.blur_mm) > AIR_SHARE
-
-
 def _delimit(
     hu: NDArray[np.int16],
     seed: NDArray[np.bool_],
@@ -374,7 +281,7 @@ def _delimit(
     rules: CtRules,
 ) -> tuple[NDArray[np.bool_], float] | None:
     """Half-maximum mask of a seed and its significance; None if nothing is left."""
-    _, contrast, plain = _surroundings(hu, seed | others, labels, rim, spacing, rules)
+    _, contrast, plain = surroundings(hu, seed | others, labels, rim, spacing, rules.blur_mm)
     smooth = smoothed(contrast)
     significance = float(smooth[seed].max()) / _noise(smooth, plain)
     level = plateau(contrast, seed, spacing, rules.blur_mm)
@@ -420,8 +327,8 @@ def _measure(
     rules: CtRules,
 ) -> Deposit:
     """Measure a deposit in its crop; box and peak still count from the crop."""
-    values, contrast, plain = _surroundings(hu, mask | others, labels, rim, spacing, rules)
-    territory = (labels > 0) & ~_beside_air(hu, labels, spacing, rules) & ~skeleton
+    values, contrast, plain = surroundings(hu, mask | others, labels, rim, spacing, rules.blur_mm)
+    territory = (labels > 0) & ~beside_air(hu, labels, spacing, rules.blur_mm) & ~skeleton
     territory = mask | (territory & (~rim | _nearer(mask, skeleton, rim, spacing)))
     if others.any():
         territory &= distance_to(mask, spacing) <= distance_to(others, spacing)

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calciflow.measure.boxes import Spacing, dilate_voxels
-from calciflow.measure.density import blur_line
+from calciflow.measure.tail import blur_line
 
 MAP_DOUBT = 1.0
 """What share of bone a voxel beside it may hold: a label changes at half a voxel, and in that half lies the cortex, the

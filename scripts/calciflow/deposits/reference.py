@@ -10,8 +10,7 @@ from scipy.special import erf
 
 from calciflow.images import Volume
 from calciflow.labels import TISSUES
-from calciflow.measure.boxes import Spacing
-from calciflow.measure.density import FWHM_PER_SIGMA
+from calciflow.measure.boxes import FWHM_PER_SIGMA, Spacing
 
 SOFT_TISSUE_HU = 50.0
 """HU of muscle: what a deposit's contrast starts from at worst."""

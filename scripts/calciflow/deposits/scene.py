@@ -14,8 +14,7 @@ from calciflow.deposits.reference import MAD_TO_SD, Uptakes, normal_uptake
 from calciflow.images import Volume
 from calciflow.labels import REGIONS, TISSUES, region_label
 from calciflow.mapping import Mapping
-from calciflow.measure.boxes import Box, Spacing, box_of, grow
-from calciflow.measure.density import FWHM_PER_SIGMA
+from calciflow.measure.boxes import FWHM_PER_SIGMA, Box, Spacing, box_of, grow
 from calciflow.measure.spill import Spill, predict_spill
 
 FINE_MM = 2.05

@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from calciflow.measure.boxes import Spacing
-from calciflow.measure.density import FWHM_PER_SIGMA
+from calciflow.measure.boxes import FWHM_PER_SIGMA, Spacing
 
 SPILL_DOUBT = 0.2
 """Relative doubt of the predicted spill: resolution and the bone's edge are known to about that."""

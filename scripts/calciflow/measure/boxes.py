@@ -10,6 +10,9 @@ from scipy import ndimage
 SMALL_CROP = 200_000
 """Below that many voxels scipy's distance map beats edt, which starts threads for each call."""
 
+FWHM_PER_SIGMA = float(np.sqrt(8 * np.log(2)))
+"""Full width at half maximum of a Gaussian over its standard deviation."""
+
 Box = tuple[slice, slice, slice]
 Spacing = tuple[float, float, float]
 

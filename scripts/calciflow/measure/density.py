@@ -9,7 +9,8 @@ from scipy import ndimage
 from scipy.optimize import brentq
 from scipy.special import erf
 
-from calciflow.measure.boxes import Spacing, widen_by
+from calciflow.measure.boxes import FWHM_PER_SIGMA, Spacing
+from calciflow.measure.tail import Tail
 
 AGATSTON_HU = 130.0
 AGATSTON_STEPS_HU = (200.0, 300.0, 400.0)
@@ -37,8 +38,6 @@ LEAST_WEIGHT = 0.02
 
 MOST_REACH_MM = 200.0
 """Plain tissue farther off says nothing about a deposit's own place: then the crop's median serves."""
-
-FWHM_PER_SIGMA = float(np.sqrt(8 * np.log(2)))
 
 
 @dataclass(frozen=True)
@@ -76,26 +75,6 @@ def sphere_peak(radius_mm: float, sigma_mm: float) -> float:
     """
     q = radius_mm / (np.sqrt(2.0) * sigma_mm)
     return float(erf(q) - 2.0 / np.sqrt(np.pi) * q * np.exp(-q * q))
-
-
-def blur_line(step_mm: float, sigma_mm: float, reach: int) -> NDArray[np.float64]:
-    """Share of a voxel's value that the CT shows at voxels -reach..reach along one axis: a box blurred by a Gaussian.
-
-    The blur that is measured on the image holds the voxel's own width; only the rest acts on whole voxels.
-    """
-    rest = np.sqrt(max(sigma_mm**2 - step_mm**2 / 12.0, (0.2 * step_mm) ** 2))
-    ends = (np.arange(-reach, reach + 2) - 0.5) * step_mm / (np.sqrt(2.0) * rest)
-    weights: NDArray[np.float64] = 0.5 * np.diff(erf(ends))
-    return weights
-
-
-def blurred(mask: NDArray[np.bool_], spacing: Spacing, sigma_mm: tuple[float, float, float]) -> NDArray[np.float32]:
-    """Share of each voxel's value that voxels of a mask account for in the image, 0 to 1; the crop's edge goes on."""
-    shares = mask.astype(np.float32)
-    for axis, (step, sigma) in enumerate(zip(spacing, sigma_mm, strict=True)):
-        line = blur_line(step, sigma, max(1, int(np.ceil(3.0 * sigma / step))))
-        shares = ndimage.correlate1d(shares, line.astype(np.float32), axis, mode="nearest")
-    return shares
 
 
 def unblurred_volume(apparent_ml: float, sigma_mm: float) -> float:
@@ -279,7 +258,7 @@ def measure_density(
     voxel_ml = float(np.prod(spacing)) / 1000.0
     values = hu[mask]
     level = plateau(contrast, mask, spacing, sigma_mm)
-    tail = _Tail(mask, territory, spacing, sigma_mm)
+    tail = Tail(mask, territory, spacing, sigma_mm)
     inner = float(contrast[mask].sum(dtype=np.float64))
     # What blur carries out of a deposit is never negative; a tail that is holds darker tissue, not less calcium.
     mass = (inner + max(tail.total(contrast, float(np.median(level[mask]))), 0.0)) * voxel_ml
@@ -303,48 +282,6 @@ def measure_density(
         plateau_hu=float(np.median(level[mask])),
         background_hu=float((hu - contrast)[mask].mean(dtype=np.float64)),
     )
-
-
-class _Tail:
-    """What blur carries out of a deposit's mask, where it can be seen and where bone, air or a neighbour hide it.
-
-    A hidden voxel is taken for what those seen show to which as much of the deposit reaches (``RINGS`` of the blurred
-    mask); where none is seen, for the mask blurred.
-    """
-
-    def __init__(
-        self,
-        mask: NDArray[np.bool_],
-        territory: NDArray[np.bool_],
-        spacing: Spacing,
-        sigma_mm: tuple[float, float, float],
-    ) -> None:
-        across = max(1.2 * FWHM_PER_SIGMA * sigma_mm[0], 1.1 * spacing[0])
-        within = 1.2 * FWHM_PER_SIGMA * max(sigma_mm[1:])
-        tail = widen_by(mask, (across, within, within), spacing) & ~mask
-        shares = blurred(mask, spacing, sigma_mm)
-        self.seen, self.hidden = tail & territory, tail & ~territory
-        self.shares = shares[self.hidden].astype(np.float64)
-        self.rings_seen, self.rings_hidden = (np.digitize(shares[part], RINGS) for part in (self.seen, self.hidden))
-
-    def total(self, values: NDArray[np.float32], full: float) -> float:
-        """Sum over the tail, hidden voxels filled in; ``full`` is what a voxel full of the deposit shows."""
-        there = values[self.seen].astype(np.float64)
-        result = float(there.sum())
-        if not len(self.shares):
-            return result
-        counts = np.bincount(self.rings_seen, minlength=len(RINGS) + 1)
-        sums = np.bincount(self.rings_seen, there, minlength=len(RINGS) + 1)
-        means = np.maximum(sums / np.maximum(counts, 1), 0.0)[self.rings_hidden]
-        filled = np.where(counts[self.rings_hidden] >= LEAST_SEEN, means, self.shares * full)
-        return result + float(filled.sum())
-
-
-RINGS = (0.01, 0.03, 0.1, 0.2, 0.35)
-"""Borders of the rings, as shares of a voxel that the blurred mask fills; half is the mask's own border."""
-
-LEAST_SEEN = 3
-"""Voxels of a ring that must be seen for their mean to stand for those hidden."""
 
 
 def agatston(hu: NDArray[np.float32], mask: NDArray[np.bool_], spacing: Spacing) -> float | None:

@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from calciflow.measure.boxes import Spacing
-from calciflow.measure.density import FWHM_PER_SIGMA
+from calciflow.measure.boxes import FWHM_PER_SIGMA, Spacing
 
 ROUNDS = 8
 """Rounds of the maximum-likelihood iteration: by then uptake sits in the tissue it fits, before noise is amplified."""

@@ -1,0 +1,101 @@
+"""What a CT deposit stands in: its contrast over the tissue around it, voxel by voxel."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calciflow.deposits.reference import SOFT_TISSUE_HU
+from calciflow.labels import TISSUES
+from calciflow.measure.boxes import FWHM_PER_SIGMA, Spacing, dilate_voxels, distance_to, widen_by
+from calciflow.measure.density import local_background
+from calciflow.measure.tail import blurred
+
+CLEAR_MM = 1.5
+"""Voxels that near to a deposit, beyond the blur, are no background: blur and threshold leave a rim there."""
+
+LEAST_PLAIN = 30
+"""Voxels of a tissue that its own background takes; with fewer, all tissues around are averaged."""
+
+LIT_SHARE = 0.05
+"""A twentieth of a deposit of 500 HU brightens fat by a fifth of its distance to muscle: more may change its label."""
+
+CORE_HU = 250.0
+"""No soft tissue is as bright, nor fat that is half deposit of 600 HU."""
+
+AIR_HU = -300.0
+"""Fat reads -120 HU at the lowest: darker is mixed with air."""
+
+AIR_SHARE = 0.02
+"""A fiftieth of air darkens a voxel by 20 HU, about as much as the background is uncertain."""
+
+
+def surroundings(
+    hu: NDArray[np.int16],
+    over: NDArray[np.bool_],
+    labels: NDArray[np.uint8],
+    rim: NDArray[np.bool_],
+    spacing: Spacing,
+    blur_mm: tuple[float, float, float],
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+    """HU as float, contrast over the local background, and the voxels that the background was taken from.
+
+    A voxel's background is that of its own tissue nearby: a deposit that fills a thin layer of fat stands in fat,
+    although skin and muscle are as near.
+    """
+    values = hu.astype(np.float32)
+    clear = FWHM_PER_SIGMA * max(blur_mm[1:]) + CLEAR_MM
+    body = labels > 0
+    near = widen_by(over, (max(clear, 1.1 * spacing[0]), clear, clear), spacing)
+    plain = body & ~rim & ~near & (hu > AIR_HU) & (hu < 250)
+    inner = plain & ~beside_air(hu, labels, spacing, blur_mm)
+    plain = inner if inner.sum() >= LEAST_PLAIN else plain
+    labels = _undimmed(hu, labels, over, plain, rim, spacing, blur_mm)
+    kinds = [int(kind) for kind in np.unique(labels[near & body]) if (plain & (labels == kind)).sum() >= LEAST_PLAIN]
+    # Elsewhere, in bone's depth and in air, no contrast is asked for: it is left at zero.
+    background = values.copy()
+    rest = (near | plain) & body
+    for kind in kinds:
+        asked = rest & (labels == kind)
+        background[asked] = local_background(values, plain & (labels == kind), spacing, asked)[asked]
+        rest = rest & ~asked
+    lean = rest & (labels == TISSUES["muscle"])
+    background[lean] = SOFT_TISSUE_HU  # too little of it is in view to be measured
+    rest &= ~lean
+    if rest.any():
+        background[rest] = local_background(values, plain, spacing, rest)[rest]
+    return values, values - background, plain
+
+
+def _undimmed(
+    hu: NDArray[np.int16],
+    labels: NDArray[np.uint8],
+    over: NDArray[np.bool_],
+    plain: NDArray[np.bool_],
+    rim: NDArray[np.bool_],
+    spacing: Spacing,
+    blur_mm: tuple[float, float, float],
+) -> NDArray[np.uint8]:
+    """Labels in which what a deposit brightens has the tissue of the nearest voxel whose tissue is sure.
+
+    Fat that holds a third of a deposit reads as muscle does, and is labelled so: at its edge, and in a thick slice that
+    it hardly reaches into. Sure are plain voxels, and the cores of deposits, which the map labels by what lies around.
+    In the rim of bone, bone brightens as well, and labels stay.
+    """
+    core = over & (hu >= CORE_HU)
+    # Where in its slice a deposit ends is not known: it may reach into the next.
+    reaching = dilate_voxels(over, (1, 0, 0))
+    lit = (labels > 0) & ~core & (over | ((blurred(reaching, spacing, blur_mm) > LIT_SHARE) & ~rim))
+    sure = plain & ~lit | core
+    kinds = [int(kind) for kind in np.unique(labels[sure])]
+    if len(kinds) < 2 or not lit.any():
+        return labels
+    away = np.stack([distance_to(sure & (labels == kind), spacing)[lit] for kind in kinds])
+    result = labels.copy()
+    result[lit] = np.array(kinds, np.uint8)[away.argmin(axis=0)]
+    return result
+
+
+def beside_air(
+    hu: NDArray[np.int16], labels: NDArray[np.uint8], spacing: Spacing, blur_mm: tuple[float, float, float]
+) -> NDArray[np.bool_]:
+    """Voxels that air darkens: at the skin, around gas."""
+    return blurred((labels == 0) | (hu < AIR_HU), spacing, blur_mm) > AIR_SHARE
