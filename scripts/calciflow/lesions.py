@@ -121,10 +121,9 @@ def detect(
     muscle_hu = 50.0
     threshold = np.maximum(floor, muscle_hu + rules.noise_factor * noise).astype(np.float32)
     blur = ct_blur(ct, tissues, slice_mm)
-    deposits, dropped = find_deposits(
-        ct, tissues, bone, CtRules(threshold, noise, blur, rules.min_volume_ml, rules.merge_mm)
-    )
     metal = find_metal(ct.array, tissues, ct.spacing)
+    ct_rules = CtRules(threshold, noise, blur, rules.min_volume_ml, rules.merge_mm, metal.slices)
+    deposits, dropped = find_deposits(ct, tissues, bone, ct_rules)
     midline = anatomy.get("midline") or {}
     deposits = _keep_deposits(deposits, tissues, regions, metal, ct, midline, dropped)
     deposits = _off_arteries(deposits, tissues, ct, anatomy.get("joints") or [], dropped)

@@ -52,6 +52,9 @@ DENSEST_SOFT_HU = 70.0
 
 _CUBE = np.ones((3, 3, 3), bool)
 
+THICK_SLICE_MM = 3.3
+"""Thicker slices are wider than bone's edge is blurred (2 to 3 mm)."""
+
 STREAK_MARGIN = 1.2
 """Streaks between bones give CT noise longer tails than a Gaussian's: the needed significance is raised by that."""
 
@@ -103,6 +106,8 @@ class CtRules:
     blur_mm: tuple[float, float, float]
     min_volume_ml: float
     merge_mm: float
+    streaked: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, int))
+    """Slices with metal: there streaks brighten tissue as well as deposits do."""
 
 
 def false_alarm_z(volume_ml: float, element_ml: float) -> float:
@@ -150,6 +155,7 @@ def find_deposits(
     noise = rules.noise[body_box[0]]
     threshold = rules.threshold[body_box[0], None, None].astype(np.float32)
     rim = dilate_voxels(skeleton, _rim_steps(spacing))
+    steady = ~np.isin(np.arange(len(ct.array)), rules.streaked)[body_box[0]]
     over = (labels > 0) & ~skeleton & (hu >= np.ceil(threshold).astype(np.int16))
     clear = beyond_edge(hu, over, skeleton, threshold[:, 0, 0], SOFT_TISSUE_HU, rules.blur_mm, spacing)
     allowed = over & ~rim
@@ -173,7 +179,7 @@ def find_deposits(
         if sure < least_z and not _hint(hu, tight, components, label, float(noise[tight[0].start])):
             dropped["noise"] += 1
             continue
-        cut = _delimit(hu[box], seed, others, labels[box], skeleton[box], rim[box], spacing, rules)
+        cut = _delimit(hu[box], seed, others, labels[box], skeleton[box], rim[box], steady[box[0]], spacing, rules)
         if cut is None or max(cut[1], sure) < least_z:
             dropped["noise"] += 1
             continue
@@ -191,7 +197,7 @@ def find_deposits(
         if not mask.any():
             continue
         others = painted[box] & ~mask
-        deposit = _measure(hu[box], mask, others, labels[box], skeleton[box], rim[box], spacing, rules)
+        deposit = _measure(hu[box], mask, others, labels[box], skeleton[box], rim[box], steady[box[0]], spacing, rules)
         if max(deposit.density.volume_ml, float(mask.sum()) * ct.voxel_ml) < rules.min_volume_ml:
             dropped["too small"] += 1
             continue
@@ -277,11 +283,12 @@ def _delimit(
     labels: NDArray[np.uint8],
     skeleton: NDArray[np.bool_],
     rim: NDArray[np.bool_],
+    steady: NDArray[np.bool_],
     spacing: Spacing,
     rules: CtRules,
 ) -> tuple[NDArray[np.bool_], float] | None:
     """Half-maximum mask of a seed and its significance; None if nothing is left."""
-    _, contrast, plain = surroundings(hu, seed | others, labels, rim, spacing, rules.blur_mm)
+    _, contrast, plain = surroundings(hu, seed | others, labels, rim, steady, spacing, rules.blur_mm)
     smooth = smoothed(contrast)
     significance = float(smooth[seed].max()) / _noise(smooth, plain)
     level = plateau(contrast, seed, spacing, rules.blur_mm)
@@ -308,11 +315,15 @@ def _noise(smooth: NDArray[np.float32], plain: NDArray[np.bool_]) -> float:
 def _nearer(
     mask: NDArray[np.bool_], skeleton: NDArray[np.bool_], rim: NDArray[np.bool_], spacing: Spacing
 ) -> NDArray[np.bool_]:
-    """Voxels next to a mask and nearer to it than to bone. What lies half way may be either's: nobody counts it."""
+    """Voxels next to a mask and no farther from it than from bone: what lies between is shared at half way.
+
+    Between thick slices half way is a voxel that either may reach into: nobody counts it.
+    """
+    slack = 1e-3 if spacing[0] <= THICK_SLICE_MM else -1e-3
     close = ndimage.binary_dilation(mask, _CUBE)
     if not (close & rim).any():
         return close
-    nearer: NDArray[np.bool_] = close & (distance_to(mask, spacing) < distance_to(skeleton, spacing) - 1e-3)
+    nearer: NDArray[np.bool_] = close & (distance_to(mask, spacing) <= distance_to(skeleton, spacing) + slack)
     return nearer
 
 
@@ -323,11 +334,12 @@ def _measure(
     labels: NDArray[np.uint8],
     skeleton: NDArray[np.bool_],
     rim: NDArray[np.bool_],
+    steady: NDArray[np.bool_],
     spacing: Spacing,
     rules: CtRules,
 ) -> Deposit:
     """Measure a deposit in its crop; box and peak still count from the crop."""
-    values, contrast, plain = surroundings(hu, mask | others, labels, rim, spacing, rules.blur_mm)
+    values, contrast, plain = surroundings(hu, mask | others, labels, rim, steady, spacing, rules.blur_mm)
     territory = (labels > 0) & ~beside_air(hu, labels, spacing, rules.blur_mm) & ~skeleton
     territory = mask | (territory & (~rim | _nearer(mask, skeleton, rim, spacing)))
     if others.any():

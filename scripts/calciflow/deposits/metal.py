@@ -42,13 +42,19 @@ class Metal:
 
 def find_metal(hu: NDArray[np.int16], tissues: NDArray[np.uint8], spacing: Spacing) -> Metal:
     """Find metal in the body, and measure its streaks by what they do to muscle."""
+    found = metal_voxels(hu, tissues)
+    return Metal(np.array(list(found), int), find_rays(hu, tissues, found, spacing))
+
+
+def metal_voxels(hu: NDArray[np.int16], tissues: NDArray[np.uint8]) -> dict[int, NDArray[np.int64]]:
+    """Metal in the body, (n, 2) voxels (y, x) by slice; slices with too little of it to make streaks are left out."""
     found = {}
     for index, plane in enumerate(hu):
         metal = plane >= METAL_HU
         metal &= tissues[index] > 0
         if metal.sum() >= METAL_VOXELS:
             found[index] = np.argwhere(metal)
-    return Metal(np.array(list(found), int), find_rays(hu, tissues, found, spacing))
+    return found
 
 
 def is_streak(deposit: Deposit, metal: Metal, spacing: Spacing) -> bool:

@@ -33,6 +33,7 @@ def surroundings(
     over: NDArray[np.bool_],
     labels: NDArray[np.uint8],
     rim: NDArray[np.bool_],
+    steady: NDArray[np.bool_],
     spacing: Spacing,
     blur_mm: tuple[float, float, float],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
@@ -40,15 +41,32 @@ def surroundings(
 
     A voxel's background is that of its own tissue nearby: a deposit that fills a thin layer of fat stands in fat,
     although skin and muscle are as near.
+
+    Parameters
+    ----------
+    hu
+        Crop, HU.
+    over
+        Deposits.
+    labels
+        Tissues.
+    rim
+        Bone and what it brightens.
+    steady
+        Slices without metal, (z,).
+    blur_mm
+        Blur of the CT along the axes, standard deviations.
     """
     values = hu.astype(np.float32)
     clear = FWHM_PER_SIGMA * max(blur_mm[1:]) + CLEAR_MM
     body = labels > 0
-    near = widen_by(over, (max(clear, 1.1 * spacing[0]), clear, clear), spacing)
+    across = max(clear, 1.1 * spacing[0])
+    within = clear if steady.all() else across  # a streak runs on into what lies beside it
+    near = widen_by(over, (across, within, within), spacing)
     plain = body & ~rim & ~near & (hu > AIR_HU) & (hu < 250)
     inner = plain & ~beside_air(hu, labels, spacing, blur_mm)
     plain = inner if inner.sum() >= LEAST_PLAIN else plain
-    labels = _undimmed(hu, labels, over, plain, rim, spacing, blur_mm)
+    labels = _undimmed(hu, labels, over, plain, rim | ~steady[:, None, None], spacing, blur_mm)
     kinds = [int(kind) for kind in np.unique(labels[near & body]) if (plain & (labels == kind)).sum() >= LEAST_PLAIN]
     # Elsewhere, in bone's depth and in air, no contrast is asked for: it is left at zero.
     background = values.copy()
@@ -70,7 +88,7 @@ def _undimmed(
     labels: NDArray[np.uint8],
     over: NDArray[np.bool_],
     plain: NDArray[np.bool_],
-    rim: NDArray[np.bool_],
+    unsure: NDArray[np.bool_],
     spacing: Spacing,
     blur_mm: tuple[float, float, float],
 ) -> NDArray[np.uint8]:
@@ -78,12 +96,12 @@ def _undimmed(
 
     Fat that holds a third of a deposit reads as muscle does, and is labelled so: at its edge, and in a thick slice that
     it hardly reaches into. Sure are plain voxels, and the cores of deposits, which the map labels by what lies around.
-    In the rim of bone, bone brightens as well, and labels stay.
+    Where bone or streaks of metal brighten as well (``unsure``), labels stay.
     """
     core = over & (hu >= CORE_HU)
     # Where in its slice a deposit ends is not known: it may reach into the next.
-    reaching = dilate_voxels(over, (1, 0, 0))
-    lit = (labels > 0) & ~core & (over | ((blurred(reaching, spacing, blur_mm) > LIT_SHARE) & ~rim))
+    reaching = dilate_voxels(over & ~unsure, (1, 0, 0))
+    lit = (labels > 0) & ~core & (over | (blurred(reaching, spacing, blur_mm) > LIT_SHARE)) & ~unsure
     sure = plain & ~lit | core
     kinds = [int(kind) for kind in np.unique(labels[sure])]
     if len(kinds) < 2 or not lit.any():

@@ -12,6 +12,7 @@ from scipy import ndimage
 from calciflow.deposits.ct import MARGIN_MM, CtRules, Deposit, _measure, _rim_steps
 from calciflow.deposits.diffuse import DIFFUSE_ML
 from calciflow.deposits.match import Part
+from calciflow.deposits.metal import metal_voxels
 from calciflow.deposits.reference import ct_blur, slice_noise
 from calciflow.deposits.rows import Facts, lesion_rows
 from calciflow.deposits.scene import PetScene, build_scene
@@ -100,6 +101,7 @@ class Measurer:
             ct_blur(ct, self.tissues, images.slice_mm),
             0.0,
             rules.merge_mm,
+            np.array(list(metal_voxels(ct.array, self.tissues)), int),
         )
         fwhm = float(reference["pet_fwhm_mm"])
         self.scene: PetScene | None = build_scene(images.suv, ct, self.tissues, images.regions, images.mapping, fwhm)
@@ -263,6 +265,7 @@ class Measurer:
                 self.tissues[box],
                 skeleton,
                 rim,
+                ~np.isin(np.arange(box[0].start, box[0].stop), self.ct_rules.streaked),
                 ct.spacing,
                 self.ct_rules,
             )
