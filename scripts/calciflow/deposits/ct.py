@@ -24,7 +24,6 @@ from calciflow.measure.boxes import (
     inside,
     offset,
     widen,
-    widen_by,
 )
 from calciflow.measure.density import (
     Density,
@@ -293,7 +292,7 @@ def _delimit(
     significance = float(smooth[seed].max()) / _noise(smooth, plain)
     level = plateau(contrast, seed, spacing, rules.blur_mm)
     reach = FWHM_PER_SIGMA * max(rules.blur_mm[1:])
-    near = widen_by(seed, (max(reach, 1.01 * spacing[0]), reach, reach), spacing) & (labels > 0) & ~skeleton
+    near = widen(seed, max(reach, 1.01 * spacing[0]), spacing) & (labels > 0) & ~skeleton
     # In bone's rim a voxel is bright by bone: there the deposit keeps only what touches its own seed.
     near &= ~rim | _nearer(seed, skeleton, rim, spacing)
     mask = near & np.isfinite(level) & (level > 0) & (contrast >= 0.5 * level)
