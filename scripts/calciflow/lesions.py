@@ -29,12 +29,17 @@ from calciflow.files import read_json, write_json
 from calciflow.images import Volume, read_volume, write_volume
 from calciflow.labels import REGIONS, TISSUES
 from calciflow.mapping import Mapping, load_mapping
+from calciflow.measure.boxes import Box, Spacing, box_of, grow, whole
 from calciflow.tables import write_table
 
 DEFAULT_FWHM_MM = 6.0
 """Resolution of a reconstructed PET where nothing is known: 5 to 7 mm on present scanners."""
 
 DEFAULT_TOLERANCE_MM = 3.0
+
+AROUND_MM = 10.0
+"""Air that is kept around the body: twice what the CT's blur and a voxel of skin that the map missed need."""
+
 HYDROXYAPATITE_MG_PER_HU_ML = 0.8
 """Assumed at 120 kVp without a calibration (ours). How to calibrate: McCollough et al. 2007 (doi
 10.1148/radiol.2432050808)."""
@@ -108,6 +113,10 @@ def detect(
     fwhm_mm, tolerance_mm
         Resolution of the PET and residual of the registration, where measured; the settings go before them.
     """
+    shape = ct.array.shape
+    # Half to three quarters of a slice is air, which no step needs.
+    box = body_columns(tissues, ct.spacing)
+    ct, tissues, regions = ct.crop(box), tissues[box], regions[box]
     warnings: list[str] = []
     fwhm = rules.pet_fwhm_mm or fwhm_mm or DEFAULT_FWHM_MM
     # A tolerance of 0 is a legal setting, so `or` would not do.
@@ -158,7 +167,9 @@ def detect(
     if ct.spacing[0] >= 4.99:
         warnings.append(f"Slices of {ct.spacing[0]:.3g} mm: no Agatston score, and small deposits may be missed.")
     facts = Facts(ct, suv, tissues, regions, bone, mapping, scene, factor, rules.suv_peak, dict(scan))
-    rows, labels = lesion_rows(deposits, evidence, foci, parts, facts, dropped)
+    rows, found = lesion_rows(deposits, evidence, foci, parts, facts, dropped)
+    labels = np.zeros(shape, found.dtype)
+    labels[box] = found
     findings = {
         "dropped": {cause: dropped[cause] for cause in sorted(dropped)},
         "imaged_fraction": _imaged(anatomy, regions, ct, suv, mapping),
@@ -181,6 +192,15 @@ def detect(
         "warnings": warnings,
     }
     return Found(rows, labels, findings)
+
+
+def body_columns(tissues: NDArray[np.uint8], spacing: Spacing) -> Box:
+    """All slices, but of each only the rectangle that holds the body in any of them, and ``AROUND_MM`` of air."""
+    tight = box_of(tissues > 0)
+    if tight is None:
+        return whole(tissues.shape)
+    _, down, across = grow(tight, AROUND_MM, spacing, tissues.shape)
+    return slice(0, len(tissues)), down, across
 
 
 def _keep_deposits(

@@ -228,6 +228,25 @@ def test_cropping_away_plain_slices_changes_no_name_and_hardly_a_number(trio, fo
     assert np.allclose(one.ct_volume_ml.dropna(), two.ct_volume_ml.dropna(), rtol=0.02)
 
 
+def test_air_around_the_body_changes_nothing(trio, found):
+    wide = ((0, 0), (30, 17), (5, 42))
+    affine = trio.ct.affine.copy()
+    affine[:3, 3] -= affine[:3, :3] @ np.array([5.0, 30.0, 0.0])
+    padded = bodies.Limb(
+        Volume(np.pad(trio.ct.array, wide, constant_values=-1000), affine),
+        trio.suv,
+        np.pad(trio.tissues, wide),
+        np.pad(trio.regions, wide),
+        trio.anatomy,
+    )
+    seen = run(padded)
+    one, two = table(found), table(seen)
+    assert list(one.lesion_uid) == list(two.lesion_uid)
+    assert np.allclose(one.ct_volume_ml.dropna(), two.ct_volume_ml.dropna(), rtol=1e-4)
+    assert seen.labels.shape == padded.ct.array.shape
+    assert np.array_equal(seen.labels[:, 30:-17, 5:-42], found.labels)
+
+
 def test_names_survive_other_thresholds(trio, found):
     other = run(trio, Rules(hu_floor=160.0, pet_z=5.5, pet_threshold="41%", merge_mm=3.0))
     assert [row["lesion_uid"] for row in other.rows] == [row["lesion_uid"] for row in found.rows]

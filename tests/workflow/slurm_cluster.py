@@ -54,7 +54,8 @@ PriorityType=priority/basic
 DefMemPerCPU=100
 SlurmdTimeout=10
 SlurmctldTimeout=60
-MessageTimeout=5
+MessageTimeout=20
+BatchStartTimeout=60
 KillWait=2
 InactiveLimit=0
 MinJobAge={min_job_age}
@@ -183,6 +184,11 @@ class Cluster:
         """Submit a short job that takes a whole node from whoever is there."""
         options = ("--partition=urgent", f"--nodelist={node}", "--exclusive", "--mem=0", "--output=/dev/null")
         self.call("sbatch", *options, "--wrap=sleep 3")
+
+    def log(self, number: str) -> str:
+        """What the controller wrote about a job."""
+        lines = (self.root / "log" / "slurmctld.log").read_text(errors="replace").splitlines()
+        return "\n".join(line for line in lines if f"JobId={number}" in line)
 
     def processes(self, number: str) -> list[int]:
         """Processes of a job on this machine, slurmstepd among them."""

@@ -322,8 +322,13 @@ def _nearer(
     close = ndimage.binary_dilation(mask, _CUBE)
     if not (close & rim).any():
         return close
-    nearer: NDArray[np.bool_] = close & (distance_to(mask, spacing) <= distance_to(skeleton, spacing) + slack)
-    return nearer
+    tight = box_of(mask)
+    if tight is None:
+        return close
+    # What is a voxel from the mask is no farther from it than bone that lies outside this box.
+    box = grow(tight, 3.0 * max(spacing), spacing, mask.shape)
+    close[box] &= distance_to(mask[box], spacing) <= distance_to(skeleton[box], spacing) + slack
+    return close
 
 
 def _measure(

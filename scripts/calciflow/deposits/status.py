@@ -1,6 +1,8 @@
 """Whether a CT deposit takes up the tracer: positive, negative, or not to be told."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,10 +94,11 @@ def weigh_deposits(
     kept = [part for part in parts if part.deposit is None]
     free = [part.voxels for part in kept if not part.diffuse]
     trees = [cKDTree(p * np.array(scene.suv.spacing)) for p in points]
+    extents = _extents(points), _extents(free)
     evidence = []
     for index, (deposit, own) in enumerate(zip(deposits, points, strict=True)):
         found = [part for part in parts if part.deposit == index]
-        result, box, shape = _fit(index, deposit, points, free, scene)
+        result, box, shape = _fit(index, deposit, points, free, extents, scene)
         if result is None or box is None or shape is None:
             evidence.append(PetEvidence())
             kept += [Part(None, part.focus, part.voxels) for part in found]
@@ -145,6 +148,7 @@ def _fit(
     deposit: Deposit,
     points: list[NDArray[np.float64]],
     free: list[NDArray[np.int64]],
+    extents: tuple[NDArray[np.float64], NDArray[np.float64]],
     scene: PetScene,
 ) -> tuple[Amplitude | None, Box | None, NDArray[np.float32] | None]:
     """Fit the amplitude in a crop of the scene; None where the PET does not show the deposit."""
@@ -161,15 +165,18 @@ def _fit(
     shape_of = tuple(int(n) for n in high - low)
     shape = footprint(_thin(own) - low, deposit.density.volume_ml, shape_of, scene.suv.spacing, scene.fwhm_mm)
     others = np.zeros(shape_of, np.float32)
-    for other, where in enumerate(points):
-        if other != index and ((where.max(axis=0) > low - 1) & (where.min(axis=0) < high + 1)).all():
-            near = _thin(where)
+    beside, around = (
+        np.flatnonzero(((extent[:, 1] > low - 1) & (extent[:, 0] < high + 1)).all(axis=1)) for extent in extents
+    )
+    for other in beside:
+        if other != index:
+            where = points[other]
             volume = 1.0 * len(where) / max(len(points[index]), 1) * deposit.density.volume_ml
-            others += footprint(near - low, volume, shape_of, scene.suv.spacing, scene.fwhm_mm)
-    for voxels in free:
-        if ((voxels.max(axis=0) > low - 1) & (voxels.min(axis=0) < high + 1)).all():
-            volume = len(voxels) * scene.suv.voxel_ml
-            others += footprint(_thin(voxels.astype(float)) - low, volume, shape_of, scene.suv.spacing, scene.fwhm_mm)
+            others += footprint(_thin(where) - low, volume, shape_of, scene.suv.spacing, scene.fwhm_mm)
+    for other in around:
+        voxels = free[other]
+        volume = len(voxels) * scene.suv.voxel_ml
+        others += footprint(_thin(voxels.astype(float)) - low, volume, shape_of, scene.suv.spacing, scene.fwhm_mm)
     chosen = (box[0], box[1], box[2])
     result = fit_amplitude(
         scene.suv.array[chosen],
@@ -183,6 +190,11 @@ def _fit(
         scene.background[chosen],
     )
     return result, chosen, shape
+
+
+def _extents(sets: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
+    """Lowest and highest place of each set of points along the axes, (n, 2, 3)."""
+    return np.array([(one.min(axis=0), one.max(axis=0)) for one in sets], np.float64).reshape(-1, 2, 3)
 
 
 def _thin(points: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,10 +2,11 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from calciflow.deposits.reference import SOFT_TISSUE_HU
 from calciflow.labels import TISSUES
-from calciflow.measure.boxes import FWHM_PER_SIGMA, Spacing, dilate_voxels, distance_to, widen_by
+from calciflow.measure.boxes import FWHM_PER_SIGMA, Spacing, dilate_voxels, widen_by
 from calciflow.measure.density import local_background
 from calciflow.measure.tail import blurred
 
@@ -103,12 +104,11 @@ def _undimmed(
     reaching = dilate_voxels(over & ~unsure, (1, 0, 0))
     lit = (labels > 0) & ~core & (over | (blurred(reaching, spacing, blur_mm) > LIT_SHARE)) & ~unsure
     sure = plain & ~lit | core
-    kinds = [int(kind) for kind in np.unique(labels[sure])]
-    if len(kinds) < 2 or not lit.any():
+    if not lit.any() or not sure.any():
         return labels
-    away = np.stack([distance_to(sure & (labels == kind), spacing)[lit] for kind in kinds])
+    nearest = ndimage.distance_transform_edt(~sure, spacing, return_distances=False, return_indices=True)
     result = labels.copy()
-    result[lit] = np.array(kinds, np.uint8)[away.argmin(axis=0)]
+    result[lit] = labels[tuple(axis[lit] for axis in nearest)]
     return result
 
 

@@ -170,13 +170,18 @@ def local_background(
             blocks = blocks * np.maximum(wanted // blocks, 1)
         sigma = reach / (blocks * np.array(spacing))
         weight, total = (ndimage.gaussian_filter(part, sigma, mode="nearest", truncate=3.0) for part in (shares, sums))
-        places = np.argwhere(missing)
-        at = ((places + 0.5) / blocks - 0.5).T
-        weights = ndimage.map_coordinates(weight, at, order=1, mode="nearest")
-        ready = weights > LEAST_WEIGHT
-        totals = ndimage.map_coordinates(total, at[:, ready], order=1, mode="nearest")
-        background[tuple(places[ready].T)] = totals / weights[ready]
-        missing[tuple(places[ready].T)] = False
+        if (blocks == 1).all():
+            ready = missing & (weight > LEAST_WEIGHT)
+            background[ready] = total[ready] / weight[ready]
+            missing &= ~ready
+        else:
+            places = np.argwhere(missing)
+            at = ((places + 0.5) / blocks - 0.5).T
+            weights = ndimage.map_coordinates(weight, at, order=1, mode="nearest")
+            near = weights > LEAST_WEIGHT
+            totals = ndimage.map_coordinates(total, at[:, near], order=1, mode="nearest")
+            background[tuple(places[near].T)] = totals / weights[near]
+            missing[tuple(places[near].T)] = False
         reach *= 2.0
     if missing.any():
         background[missing] = np.float32(np.median(hu[valid]))

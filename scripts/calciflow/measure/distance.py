@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from calciflow.measure.boxes import Box, Spacing, box_of, distance_to, grow
+from calciflow.measure.boxes import Box, Spacing, box_of, distance_to, grow, inside, offset
 
-NEAR_MM = 25.0
+LOOKS_MM = (8.0, 25.0)
+"""Crops around a lesion in which distances are exact; the wide one costs ten times the narrow."""
+
 COARSE_MM = 4.0
 
 
@@ -48,13 +50,15 @@ class Distances:
         own = tuple(
             slice(outer.start + inner.start, outer.start + inner.stop) for outer, inner in zip(box, tight, strict=True)
         )
-        wide = grow((own[0], own[1], own[2]), NEAR_MM, self.spacing, self.target.shape)
-        here = np.zeros([part.stop - part.start for part in wide], bool)
-        place = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(own, wide, strict=True))
-        here[place] = mask[tight]
-        near = distance_to(self.target[wide], self.spacing)[here].min()
-        if near > NEAR_MM:
-            near = self._far(np.argwhere(here) + np.array([part.start for part in wide]))
+        near = np.inf
+        for reach in LOOKS_MM:
+            wide = grow((own[0], own[1], own[2]), reach, self.spacing, self.target.shape)
+            place = inside((own[0], own[1], own[2]), wide)
+            near = float(distance_to(self.target[wide], self.spacing)[place][mask[tight]].min())
+            if near <= reach:
+                break
+        else:
+            near = self._far(np.argwhere(mask[tight]) + offset((own[0], own[1], own[2])))
         # Centres of touching voxels are one voxel apart, their faces are not.
         return float(max(0.0, near - min(self.spacing[1:]))) if np.isfinite(near) else float("nan")
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from calciflow.measure.boxes import Spacing, distance_to
+from calciflow.measure.boxes import Spacing, box_of, distance_to
 
 SHEET_THINNESS = 0.5
 """A lesion whose largest inscribed ball is thinner than half the ball of its own volume is no lump."""
@@ -60,6 +60,7 @@ def measure_shape(mask: NDArray[np.bool_], spacing: Spacing) -> Shape:
     spacing
         Voxel size in mm, (z, y, x).
     """
+    mask = mask[box_of(mask)]
     points = np.argwhere(mask) * np.array(spacing)
     centred = points - points.mean(axis=0)
     covariance = centred.T @ centred / len(points) + np.diag(np.array(spacing) ** 2 / 12.0)

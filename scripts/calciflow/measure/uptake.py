@@ -32,6 +32,13 @@ class Uptake:
 
 
 @lru_cache(maxsize=512)
+def _sphere_shares(spacing: Spacing, shift: tuple[float, float, float]) -> NDArray[np.float64]:
+    """``sphere_weights`` of the freely placed sphere, as shares of their sum."""
+    weights = sphere_weights(spacing, PERCIST_SUBVOXELS, shift).astype(np.float64)
+    shares: NDArray[np.float64] = weights / weights.sum()
+    return shares
+
+
 def sphere_weights(
     spacing: Spacing, parts: int, shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
 ) -> NDArray[np.float32]:
@@ -85,12 +92,12 @@ def peak_percist(suv: NDArray[np.float32], mask: NDArray[np.bool_], spacing: Spa
     steps = (-0.5, -0.25, 0.0, 0.25, 0.5)
     for fraction in ((a, b, c) for a in steps for b in steps for c in steps):
         shift = tuple(f * step for f, step in zip(fraction, spacing, strict=True))
-        weights = sphere_weights(spacing, PERCIST_SUBVOXELS, (shift[0], shift[1], shift[2]))
+        weights = _sphere_shares(spacing, (shift[0], shift[1], shift[2]))
         half = np.array(weights.shape) // 2
         low = best + reach - half
         block = padded[tuple(slice(a, a + n) for a, n in zip(low, weights.shape, strict=True))]
         if block.shape == weights.shape:
-            highest = max(highest, float((block * weights).sum() / weights.sum()))
+            highest = max(highest, float(np.vdot(block, weights)))
     return highest
 
 
