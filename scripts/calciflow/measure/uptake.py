@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy.signal import fftconvolve
 
 from calciflow.measure.boxes import Spacing
 
@@ -60,10 +60,12 @@ def sphere_weights(
 
 def _sphere_mean(suv: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float64]:
     """Mean in the sphere about every voxel; beyond the image's border only what exists counts."""
-    image = suv.astype(np.float64)
-    total = ndimage.correlate(image, weights.astype(np.float64), mode="constant", cval=0.0)
-    share = ndimage.correlate(np.ones_like(image), weights.astype(np.float64), mode="constant", cval=0.0)
-    result: NDArray[np.float64] = total / np.maximum(share, 1e-9)
+    # The sphere about a voxel's own centre is even, so that its correlation is a convolution: of fine voxels it holds
+    # hundreds, which Fourier's way sums in a tenth of the time.
+    image, own = suv.astype(np.float64), weights.astype(np.float64)
+    total, share = (fftconvolve(one, own, mode="full") for one in (image, np.ones_like(image)))
+    middle = tuple(slice(n // 2, n // 2 + size) for n, size in zip(own.shape, image.shape, strict=True))
+    result: NDArray[np.float64] = total[middle] / np.maximum(share[middle], 1e-9)
     return result
 
 
