@@ -123,6 +123,14 @@ class Run:
         self.process.wait()
 
 
+def hurry(code: Path) -> Path:
+    """Ask for jobs and files sooner than a real cluster should be asked."""
+    profile = code / "profiles" / "slurm" / "config.yaml"
+    text = profile.read_text()
+    profile.write_text(text.replace("status-checks: 10", "status-checks: 1").replace("wait: 60", "wait: 10"))
+    return code
+
+
 @pytest.fixture
 def toy(tmp_path, cluster):
     """Gives a function that starts the toy workflow."""
@@ -135,11 +143,10 @@ def toy(tmp_path, cluster):
         snakefile = text.format(scripts=str(code / "scripts"), jobs=list(jobs), memory=memory, command=command)
         (code / "Snakefile").write_text(snakefile)
         write_sheets(tmp_path / "toy", "participant_id\tsession_id\tsource\n")
-        profile = code / "profiles" / "slurm" / "config.yaml"
-        options_of = profile.read_text()
+        hurry(code)
         if text is TOY:
-            options_of = re.sub(r"groups:\n(  - .*\n)+", "", options_of)
-        profile.write_text(options_of.replace("status-checks: 10", "status-checks: 1").replace("wait: 60", "wait: 10"))
+            profile = code / "profiles" / "slurm" / "config.yaml"
+            profile.write_text(re.sub(r"groups:\n(  - .*\n)+", "", profile.read_text()))
         runs.append(Run(cluster, code, tmp_path / "toy", *options))
         return runs[-1]
 
@@ -340,7 +347,7 @@ def run_here(code, study):
 
 def test_groups_leave_no_images_where_none_are_kept(cluster, tmp_path):
     """A scan's volumes pass from stage to stage inside its job, and are gone at the end; results are as ever."""
-    code = copy_code(tmp_path / "code")
+    code = hurry(copy_code(tmp_path / "code"))
     study = tmp_path / "study"
     tiny_study(study, 2)
     local = tmp_path / "local"
@@ -369,7 +376,7 @@ def test_groups_leave_no_images_where_none_are_kept(cluster, tmp_path):
 
 
 def test_six_scans_through_kills_equal_a_local_run(cluster, tmp_path):
-    code = copy_code(tmp_path / "code")
+    code = hurry(copy_code(tmp_path / "code"))
     study = tmp_path / "study"
     tiny_study(study, 6)
     local = tmp_path / "local"
