@@ -19,7 +19,7 @@ from calciflow.deposits.nolesion import Verdict, in_dense, in_urine, judge_depos
 from calciflow.deposits.onskin import on_skin
 from calciflow.deposits.pet import Focus, PetRules, find_foci
 from calciflow.deposits.places import at_pelvic_vein, at_spine, at_sternum
-from calciflow.deposits.reference import ct_blur, kvp_threshold, slice_noise
+from calciflow.deposits.reference import SOFT_TISSUE_HU, ct_blur, kvp_threshold, slice_noise
 from calciflow.deposits.rows import COLUMNS, Facts, lesion_rows
 from calciflow.deposits.scene import PetScene, build_scene, pet_fraction
 from calciflow.deposits.shell import with_scars
@@ -127,8 +127,7 @@ def detect(
     bone = tissues == TISSUES["bone"]
     noise = slice_noise(ct.array, tissues, anatomy.get("noise_hu"))
     floor = kvp_threshold(rules.hu_floor, kvp)
-    muscle_hu = 50.0
-    threshold = np.maximum(floor, muscle_hu + rules.noise_factor * noise).astype(np.float32)
+    threshold = np.maximum(floor, SOFT_TISSUE_HU + rules.noise_factor * noise).astype(np.float32)
     blur = ct_blur(ct, tissues, slice_mm)
     metal = find_metal(ct.array, tissues, ct.spacing)
     ct_rules = CtRules(threshold, noise, blur, rules.min_volume_ml, rules.merge_mm, metal.slices)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.stats import norm
 
+from calciflow.deposits.crop import CtCrop, rim_of
 from calciflow.deposits.edge import beyond_edge
 from calciflow.deposits.reference import DEFAULT_NOISE_HU, MAD_TO_SD, SOFT_TISSUE_HU
 from calciflow.deposits.surroundings import LEAST_PLAIN, beside_air, surroundings
@@ -18,11 +19,10 @@ from calciflow.measure.boxes import (
     Box,
     Spacing,
     box_of,
-    dilate_voxels,
     distance_to,
     grow,
-    inside,
     offset,
+    whole,
     widen,
 )
 from calciflow.measure.density import (
@@ -153,7 +153,7 @@ def find_deposits(
     spacing = ct.spacing
     noise = rules.noise[body_box[0]]
     threshold = rules.threshold[body_box[0], None, None].astype(np.float32)
-    rim = dilate_voxels(skeleton, _rim_steps(spacing))
+    rim = rim_of(skeleton, spacing)
     steady = ~np.isin(np.arange(len(ct.array)), rules.streaked)[body_box[0]]
     over = (labels > 0) & ~skeleton & (hu >= np.ceil(threshold).astype(np.int16))
     clear = beyond_edge(hu, over, skeleton, threshold[:, 0, 0], SOFT_TISSUE_HU, rules.blur_mm, spacing)
@@ -163,6 +163,10 @@ def find_deposits(
     body_ml = float((labels > 0).sum()) * ct.voxel_ml
     element_ml = float(np.prod([FWHM_PER_SIGMA * s for s in rules.blur_mm])) / 1000.0
     least_z = STREAK_MARGIN * false_alarm_z(body_ml, element_ml)
+
+    def crop(box: Box) -> CtCrop:
+        return CtCrop(hu[box], labels[box], skeleton[box], rim[box], steady[box[0]], spacing, rules.blur_mm)
+
     painted = np.zeros(hu.shape, bool)
     joined = np.zeros(hu.shape, bool)
     boxes = cc3d.statistics(components, no_slice_conversion=False)["bounding_boxes"] if count else []
@@ -178,7 +182,7 @@ def find_deposits(
         if sure < least_z and not _hint(hu, tight, components, label, float(noise[tight[0].start])):
             dropped["noise"] += 1
             continue
-        cut = _delimit(hu[box], seed, others, labels[box], skeleton[box], rim[box], steady[box[0]], spacing, rules)
+        cut = _delimit(crop(box), seed, others)
         if cut is None or max(cut[1], sure) < least_z:
             dropped["noise"] += 1
             continue
@@ -195,8 +199,7 @@ def find_deposits(
         mask = _territory(painted[box], own, (groups[box] > 0) & ~own, spacing)
         if not mask.any():
             continue
-        others = painted[box] & ~mask
-        deposit = _measure(hu[box], mask, others, labels[box], skeleton[box], rim[box], steady[box[0]], spacing, rules)
+        deposit = measure_deposit(crop(box), mask, painted[box] & ~mask)
         if max(deposit.density.volume_ml, float(mask.sum()) * ct.voxel_ml) < rules.min_volume_ml:
             dropped["too small"] += 1
             continue
@@ -257,11 +260,6 @@ def _territory(
     return mask
 
 
-def _rim_steps(spacing: Spacing) -> tuple[int, int, int]:
-    """Voxels of partial volume around bone: one, or 1 mm where voxels are smaller."""
-    return tuple(max(1, round(1.0 / step)) for step in spacing)  # type: ignore[return-value]
-
-
 def _components(
     hu: NDArray[np.int16], allowed: NDArray[np.bool_], threshold: NDArray[np.float32]
 ) -> tuple[NDArray[np.uint32], int]:
@@ -276,25 +274,18 @@ def _components(
 
 
 def _delimit(
-    hu: NDArray[np.int16],
-    seed: NDArray[np.bool_],
-    others: NDArray[np.bool_],
-    labels: NDArray[np.uint8],
-    skeleton: NDArray[np.bool_],
-    rim: NDArray[np.bool_],
-    steady: NDArray[np.bool_],
-    spacing: Spacing,
-    rules: CtRules,
+    crop: CtCrop, seed: NDArray[np.bool_], others: NDArray[np.bool_]
 ) -> tuple[NDArray[np.bool_], float] | None:
     """Half-maximum mask of a seed and its significance; None if nothing is left."""
-    _, contrast, plain = surroundings(hu, seed | others, labels, rim, steady, spacing, rules.blur_mm)
+    spacing, blur_mm = crop.spacing, crop.blur_mm
+    _, contrast, plain = surroundings(crop, seed | others)
     smooth = smoothed(contrast)
     significance = float(smooth[seed].max()) / _noise(smooth, plain)
-    level = plateau(contrast, seed, spacing, rules.blur_mm)
-    reach = FWHM_PER_SIGMA * max(rules.blur_mm[1:])
-    near = widen(seed, max(reach, 1.01 * spacing[0]), spacing) & (labels > 0) & ~skeleton
+    level = plateau(contrast, seed, spacing, blur_mm)
+    reach = FWHM_PER_SIGMA * max(blur_mm[1:])
+    near = widen(seed, max(reach, 1.01 * spacing[0]), spacing) & (crop.labels > 0) & ~crop.skeleton
     # In bone's rim a voxel is bright by bone: there the deposit keeps only what touches its own seed.
-    near &= ~rim | _nearer(seed, skeleton, rim, spacing)
+    near &= ~crop.rim | _nearer(crop, seed)
     mask = near & np.isfinite(level) & (level > 0) & (contrast >= 0.5 * level)
     top = seed & (smooth == smooth[seed].max())
     mask |= top
@@ -311,49 +302,45 @@ def _noise(smooth: NDArray[np.float32], plain: NDArray[np.bool_]) -> float:
     return max(float(MAD_TO_SD * np.median(np.abs(values - np.median(values)))), 1.0)
 
 
-def _nearer(
-    mask: NDArray[np.bool_], skeleton: NDArray[np.bool_], rim: NDArray[np.bool_], spacing: Spacing
-) -> NDArray[np.bool_]:
+def _nearer(crop: CtCrop, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Voxels next to a mask and no farther from it than from bone: what lies between is shared at half way.
 
     Between thick slices half way is a voxel that either may reach into: nobody counts it.
     """
+    spacing = crop.spacing
     slack = 1e-3 if spacing[0] <= THICK_SLICE_MM else -1e-3
     close = ndimage.binary_dilation(mask, _CUBE)
-    if not (close & rim).any():
+    if not (close & crop.rim).any():
         return close
     tight = box_of(mask)
     if tight is None:
         return close
     # What is a voxel from the mask is no farther from it than bone that lies outside this box.
     box = grow(tight, 3.0 * max(spacing), spacing, mask.shape)
-    close[box] &= distance_to(mask[box], spacing) <= distance_to(skeleton[box], spacing) + slack
+    close[box] &= distance_to(mask[box], spacing) <= distance_to(crop.skeleton[box], spacing) + slack
     return close
 
 
-def _measure(
-    hu: NDArray[np.int16],
-    mask: NDArray[np.bool_],
-    others: NDArray[np.bool_],
-    labels: NDArray[np.uint8],
-    skeleton: NDArray[np.bool_],
-    rim: NDArray[np.bool_],
-    steady: NDArray[np.bool_],
-    spacing: Spacing,
-    rules: CtRules,
-) -> Deposit:
-    """Measure a deposit in its crop; box and peak still count from the crop."""
-    values, contrast, plain = surroundings(hu, mask | others, labels, rim, steady, spacing, rules.blur_mm)
-    territory = (labels > 0) & ~beside_air(hu, labels, spacing, rules.blur_mm) & ~skeleton
-    territory = mask | (territory & (~rim | _nearer(mask, skeleton, rim, spacing)))
+def measure_deposit(crop: CtCrop, mask: NDArray[np.bool_], others: NDArray[np.bool_]) -> Deposit:
+    """Measure a deposit in its crop, with ``MARGIN_MM`` of surroundings; box and peak still count from the crop.
+
+    Parameters
+    ----------
+    mask, others
+        The deposit's voxels, and those of its neighbours, which are no background.
+    """
+    spacing = crop.spacing
+    values, contrast, plain = surroundings(crop, mask | others)
+    territory = (crop.labels > 0) & ~beside_air(crop) & ~crop.skeleton
+    territory = mask | (territory & (~crop.rim | _nearer(crop, mask)))
     if others.any():
         territory &= distance_to(mask, spacing) <= distance_to(others, spacing)
-    density = measure_density(values, mask, contrast, territory, spacing, rules.blur_mm)
+    density = measure_density(values, mask, contrast, territory, spacing, crop.blur_mm)
     smooth = smoothed(contrast)
-    highest = np.argwhere(mask & (hu == hu[mask].max()))[0]
+    highest = np.argwhere(mask & (crop.hu == crop.hu[mask].max()))[0]
     counted = widen(mask, 1.01 * spacing[2], spacing) & territory
     return Deposit(
-        box=inside((slice(0, 0), slice(0, 0), slice(0, 0)), (slice(0, 0), slice(0, 0), slice(0, 0))),
+        box=whole(mask.shape),
         mask=mask,
         territory=territory,
         density=density,

@@ -4,9 +4,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from calciflow.deposits.crop import CtCrop
 from calciflow.deposits.reference import SOFT_TISSUE_HU
 from calciflow.labels import TISSUES
-from calciflow.measure.boxes import FWHM_PER_SIGMA, Spacing, dilate_voxels, widen_by
+from calciflow.measure.boxes import FWHM_PER_SIGMA, dilate_voxels, widen_by
 from calciflow.measure.density import local_background
 from calciflow.measure.tail import blurred
 
@@ -30,13 +31,7 @@ AIR_SHARE = 0.02
 
 
 def surroundings(
-    hu: NDArray[np.int16],
-    over: NDArray[np.bool_],
-    labels: NDArray[np.uint8],
-    rim: NDArray[np.bool_],
-    steady: NDArray[np.bool_],
-    spacing: Spacing,
-    blur_mm: tuple[float, float, float],
+    crop: CtCrop, over: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
     """HU as float, contrast over the local background, and the voxels that the background was taken from.
 
@@ -45,29 +40,20 @@ def surroundings(
 
     Parameters
     ----------
-    hu
-        Crop, HU.
     over
-        Deposits.
-    labels
-        Tissues.
-    rim
-        Bone and what it brightens.
-    steady
-        Slices without metal, (z,).
-    blur_mm
-        Blur of the CT along the axes, standard deviations.
+        Deposits, in the crop.
     """
-    values = hu.astype(np.float32)
-    clear = FWHM_PER_SIGMA * max(blur_mm[1:]) + CLEAR_MM
+    spacing, labels = crop.spacing, crop.labels
+    values = crop.hu.astype(np.float32)
+    clear = FWHM_PER_SIGMA * max(crop.blur_mm[1:]) + CLEAR_MM
     body = labels > 0
     across = max(clear, 1.1 * spacing[0])
-    within = clear if steady.all() else across  # a streak runs on into what lies beside it
+    within = clear if crop.steady.all() else across  # a streak runs on into what lies beside it
     near = widen_by(over, (across, within, within), spacing)
-    plain = body & ~rim & ~near & (hu > AIR_HU) & (hu < 250)
-    inner = plain & ~beside_air(hu, labels, spacing, blur_mm)
+    plain = body & ~crop.rim & ~near & (crop.hu > AIR_HU) & (crop.hu < CORE_HU)
+    inner = plain & ~beside_air(crop)
     plain = inner if inner.sum() >= LEAST_PLAIN else plain
-    labels = _undimmed(hu, labels, over, plain, rim | ~steady[:, None, None], spacing, blur_mm)
+    labels = _undimmed(crop, over, plain)
     kinds = [int(kind) for kind in np.unique(labels[near & body]) if (plain & (labels == kind)).sum() >= LEAST_PLAIN]
     # Elsewhere, in bone's depth and in air, no contrast is asked for: it is left at zero.
     background = values.copy()
@@ -84,25 +70,19 @@ def surroundings(
     return values, values - background, plain
 
 
-def _undimmed(
-    hu: NDArray[np.int16],
-    labels: NDArray[np.uint8],
-    over: NDArray[np.bool_],
-    plain: NDArray[np.bool_],
-    unsure: NDArray[np.bool_],
-    spacing: Spacing,
-    blur_mm: tuple[float, float, float],
-) -> NDArray[np.uint8]:
+def _undimmed(crop: CtCrop, over: NDArray[np.bool_], plain: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Labels in which what a deposit brightens has the tissue of the nearest voxel whose tissue is sure.
 
     Fat that holds a third of a deposit reads as muscle does, and is labelled so: at its edge, and in a thick slice that
     it hardly reaches into. Sure are plain voxels, and the cores of deposits, which the map labels by what lies around.
-    Where bone or streaks of metal brighten as well (``unsure``), labels stay.
+    Where bone or streaks of metal brighten as well, labels stay.
     """
-    core = over & (hu >= CORE_HU)
+    labels, spacing = crop.labels, crop.spacing
+    unsure = crop.rim | ~crop.steady[:, None, None]
+    core = over & (crop.hu >= CORE_HU)
     # Where in its slice a deposit ends is not known: it may reach into the next.
     reaching = dilate_voxels(over & ~unsure, (1, 0, 0))
-    lit = (labels > 0) & ~core & (over | (blurred(reaching, spacing, blur_mm) > LIT_SHARE)) & ~unsure
+    lit = (labels > 0) & ~core & (over | (blurred(reaching, spacing, crop.blur_mm) > LIT_SHARE)) & ~unsure
     sure = plain & ~lit | core
     if not lit.any() or not sure.any():
         return labels
@@ -112,8 +92,6 @@ def _undimmed(
     return result
 
 
-def beside_air(
-    hu: NDArray[np.int16], labels: NDArray[np.uint8], spacing: Spacing, blur_mm: tuple[float, float, float]
-) -> NDArray[np.bool_]:
+def beside_air(crop: CtCrop) -> NDArray[np.bool_]:
     """Voxels that air darkens: at the skin, around gas."""
-    return blurred((labels == 0) | (hu < AIR_HU), spacing, blur_mm) > AIR_SHARE
+    return blurred((crop.labels == 0) | (crop.hu < AIR_HU), crop.spacing, crop.blur_mm) > AIR_SHARE

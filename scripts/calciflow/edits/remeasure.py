@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from calciflow.deposits.ct import MARGIN_MM, CtRules, Deposit, _measure, _rim_steps
+from calciflow.deposits.crop import CtCrop, rim_of
+from calciflow.deposits.ct import MARGIN_MM, CtRules, Deposit, measure_deposit
 from calciflow.deposits.diffuse import DIFFUSE_ML
 from calciflow.deposits.match import Part
 from calciflow.deposits.metal import metal_voxels
@@ -23,7 +24,7 @@ from calciflow.images import Volume
 from calciflow.labels import TISSUES
 from calciflow.lesions import Rules
 from calciflow.mapping import Mapping as PetMapping
-from calciflow.measure.boxes import Box, box_of, dilate_voxels, grow, offset
+from calciflow.measure.boxes import Box, box_of, grow, offset
 
 CALCIUM_SHARE = 0.3
 """A new outline with at least that share over the CT threshold is drawn around calcium; with less, calcium is a core
@@ -257,18 +258,10 @@ class Measurer:
             box = grow(inner, MARGIN_MM, ct.spacing, ct.array.shape)
             mask = taken[box] == outline.number
             skeleton = self.bone[box] & ~mask
-            rim = dilate_voxels(skeleton, _rim_steps(ct.spacing))
-            deposit = _measure(
-                ct.array[box],
-                mask,
-                (taken[box] > 0) & ~mask,
-                self.tissues[box],
-                skeleton,
-                rim,
-                ~np.isin(np.arange(box[0].start, box[0].stop), self.ct_rules.streaked),
-                ct.spacing,
-                self.ct_rules,
-            )
+            steady = ~np.isin(np.arange(box[0].start, box[0].stop), self.ct_rules.streaked)
+            rim, blur_mm = rim_of(skeleton, ct.spacing), self.ct_rules.blur_mm
+            crop = CtCrop(ct.array[box], self.tissues[box], skeleton, rim, steady, ct.spacing, blur_mm)
+            deposit = measure_deposit(crop, mask, (taken[box] > 0) & ~mask)
             deposit.box = box
             deposit.peak = tuple(int(v) for v in np.array(deposit.peak) + offset(box))  # type: ignore[assignment]
             deposits.append(deposit)
