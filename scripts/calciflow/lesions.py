@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from calciflow.deposits.arteries import arterial_walls
 from calciflow.deposits.ct import CtRules, Deposit, find_deposits
 from calciflow.deposits.diffuse import is_patch
+from calciflow.deposits.digits import in_phalanx_place, is_digit_bone
 from calciflow.deposits.match import Part, match
 from calciflow.deposits.metal import Metal, find_metal
 from calciflow.deposits.moved import is_moved_bone
@@ -136,7 +137,12 @@ def detect(
     deposits = _keep_deposits(deposits, tissues, regions, metal, ct, midline, dropped)
     deposits = _off_arteries(deposits, tissues, ct, anatomy.get("joints") or [], dropped)
     for deposit in deposits:
-        if may_be_bone(ct.world(deposit.voxels), len(deposit.voxels) * ct.voxel_ml, uncertain):
+        voxels = deposit.voxels
+        if (
+            may_be_bone(ct.world(voxels), len(voxels) * ct.voxel_ml, uncertain)
+            or in_phalanx_place(voxels, tissues, ct.spacing)
+            or is_digit_bone(voxels, tissues, ct.spacing)
+        ):
             deposit.flags.append("bone?")
     scene = build_scene(suv, ct, tissues, regions, mapping, fwhm)
     if scene is None:
