@@ -298,8 +298,9 @@ COURSE = {
 
 FLAGS = {
     "bone spill": "Bone explains more than 30 % of the uptake.",
-    "bone?": "Perhaps a piece of bone: the tissue map is not sure (`uncertain_bone` in `desc-tissues.json`), or it lies "
-    "where a digit's last phalanx is missing (acro-osteolysis), or is as long as two phalanges with no other bone near.",
+    "bone?": "Perhaps a piece of bone: the tissue map is not sure (`uncertain_bone` in `desc-tissues.json`), or it "
+    "lies where a digit's last phalanx is missing (acro-osteolysis), or is as long as two phalanges with no other bone "
+    "near.",
     "contamination?": "Uptake reaches out of the body.",
     "metal nearby": "Metal in the slices of a CT deposit: its streaks may raise HU, volume and mass by a fifth.",
     "viscera nearby": "20 to 50 % of what surrounds a CT deposit is viscera or lung.",
