@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -429,3 +430,23 @@ def test_uptake_at_a_joint_without_calcium_may_be_arthritis():
     assert "arthritis?" not in str(only(placed(bodies.limb([calcified], half_z=24.0), joints=[joint]))["flags"])
     away = only(placed(bodies.limb([Ball(-28.0, 0.0, 0.0, 0.6, None, 9.0)], half_z=24.0), joints=[]))
     assert "arthritis?" not in str(away["flags"])
+
+
+@pytest.mark.parametrize(
+    ("what", "bone_mm", "joint_mm", "sides", "flagged"),
+    [
+        ("both shoulders, at bone beside the joint", 0.0, 4.0, (1, -1), [1, 2]),
+        ("one shoulder", 0.0, 4.0, (1,), []),
+        ("apart from bone", 8.0, 4.0, (1, -1), []),
+        ("far from the joint", 0.0, 30.0, (1, -1), []),
+    ],
+)
+def test_mirrored_uptake_at_bone_beside_a_joint_may_be_arthritis(what, bone_mm, joint_mm, sides, flagged):
+    middle = {"midline": {"point_mm": [0.0, 0.0, 0.0], "normal": [1.0, 0.0, 0.0]}}
+    rows = [
+        uptake(number, 145.0 * side, 1.3, 6.5, "shoulder") | {"distance_to_bone_mm": bone_mm}
+        for number, side in enumerate(sides, 1)
+    ]
+    around = SimpleNamespace(joint_mm=joint_mm)
+    marks([Placed(row, np.zeros((1, 1, 1), bool), None, None, around) for row in rows], middle)
+    assert [row["lesion_id"] for row in rows if row["flags"] == "arthritis?"] == flagged, what

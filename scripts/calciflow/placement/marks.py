@@ -1,6 +1,6 @@
 """What else a physician acts on: flags and structure of each lesion, after it has been placed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +37,11 @@ ALIKE = 1.5
 ours."""
 
 
+BESIDE_JOINT_MM = 10.0
+"""Synovium reaches beyond the ball that stands for a joint: the shoulder's axillary pouch and the sheath of its biceps,
+the knee's suprapatellar pouch begin there; ours."""
+
+
 @dataclass
 class Placed:
     """A lesion with its crop."""
@@ -69,6 +74,7 @@ def marks(placed: Sequence[Placed], anatomy: Mapping[str, Any]) -> None:
             found.append("arthritis?")
         row["flags"] = ";".join(sorted(set(found))) or None
     _mirrored(placed, anatomy.get("midline"))
+    _arthritic(placed, anatomy.get("midline"))
 
 
 def _absent(value: Any) -> bool:
@@ -122,18 +128,53 @@ def _mirrored(placed: Sequence[Placed], midline: Mapping[str, Any] | None) -> No
         and (inflamed or _number(lesion.row, "pet_volume_ml") >= MIRROR_ML)
     ]
     for row in muscle:
-        centre = np.array([row["x_mm"], row["y_mm"], row["z_mm"]], float)
-        image = mirrored(centre, midline)
-        # Beside the middle plane a lesion's neighbour would pass for its mirror image.
-        if np.linalg.norm(image - centre) < MIRROR_MM:
-            continue
-        for other in muscle:
-            apart = np.linalg.norm(np.array([other["x_mm"], other["y_mm"], other["z_mm"]], float) - image)
-            if other is row or apart > MIRROR_MM or other.get("region") != row.get("region"):
-                continue
+        for other in _images_of(row, muscle, midline):
             if min(_number(one, "pet_volume_ml") for one in (row, other)) >= MIRROR_ML or _alike(row, other):
-                row["flags"] = ";".join(sorted({*_words(row), "possible myositis"}))
+                _flag(row, "possible myositis")
                 break
+
+
+def _arthritic(placed: Sequence[Placed], midline: Mapping[str, Any] | None) -> None:
+    """Flag uptake at bone beside a joint that has its mirror image beside the other side's.
+
+    Arthritis of many joints takes the same joints on both sides (a criterion of rheumatoid arthritis: Arnett et al.
+    1988, Arthritis Rheum 31:315), and what it takes up lies in bone and synovium together.
+    """
+    if not midline:
+        return
+    beside = [
+        lesion.row
+        for lesion in placed
+        if lesion.row["concordance"] == "CT-PET+"
+        and _number(lesion.row, "distance_to_bone_mm") <= ENTHESIS_MM
+        and lesion.around.joint_mm <= BESIDE_JOINT_MM
+    ]
+    for row in beside:
+        if any(True for _ in _images_of(row, beside, midline)):
+            _flag(row, "arthritis?")
+
+
+def _images_of(
+    row: Mapping[str, Any], others: Sequence[dict[str, Any]], midline: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """Lesions of the same region near a lesion's mirror image."""
+    centre = _centre(row)
+    image = mirrored(centre, midline)
+    # Beside the middle plane a lesion's neighbour would pass for its mirror image.
+    if np.linalg.norm(image - centre) < MIRROR_MM:
+        return
+    for other in others:
+        near = np.linalg.norm(_centre(other) - image) <= MIRROR_MM
+        if other is not row and near and other.get("region") == row.get("region"):
+            yield other
+
+
+def _centre(row: Mapping[str, Any]) -> NDArray[np.float64]:
+    return np.array([row["x_mm"], row["y_mm"], row["z_mm"]], float)
+
+
+def _flag(row: dict[str, Any], word: str) -> None:
+    row["flags"] = ";".join(sorted({*_words(row), word}))
 
 
 def _words(row: Mapping[str, Any]) -> list[str]:
