@@ -44,6 +44,9 @@ BONE_GRID_MM = 2.05
 RIB_LAYER_MM = 12.0
 """Ribs and their cartilage lie within this distance of the cavity."""
 
+MIDDLE_MM = 60.0
+"""Half the width of a neck: within it the body's section has its front and its back, and no arms."""
+
 UNCERTAIN = (0.1, 0.9)
 """Between these probabilities of being bone an object is reported as uncertain."""
 
@@ -180,6 +183,7 @@ def _decide(
     ratio = np.array(middle_grid.factors, float)
     wall = dilate(cavity, RIB_LAYER_MM, grid.spacing) & ~cavity
     away = np.broadcast_to(aside, cavity.shape)
+    middle = middle_rows(regions, away)
 
     def fine(candidate: Candidate) -> NDArray[np.float64]:
         return (np.array(candidate.centre) + 0.5) * ratio - 0.5
@@ -187,7 +191,8 @@ def _decide(
     def place(candidate: Candidate) -> Place:
         at = tuple(np.clip((fine(candidate) / grid.factors).astype(int), 0, np.array(grid.shape) - 1))
         label = int(regions[at])
-        return Place(region_of(label)[0] if label else "", bool(cavity[at]), bool(wall[at]), float(away[at]))
+        name = region_of(label)[0] if label else ""
+        return Place(name, bool(cavity[at]), bool(wall[at]), float(away[at]), bool(at[1] < middle[at[0]]))
 
     settled, chances = settle(finding, place, middle_grid)
     uncertain = []
@@ -204,6 +209,14 @@ def _decide(
                 }
             )
     return settled, uncertain
+
+
+def middle_rows(regions: NDArray[np.uint8], aside: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Mean row (from the back) of the body near its midline in each slice, -1 where there is none."""
+    near = (regions > 0) & (aside < MIDDLE_MM)
+    count = near.sum(axis=2)
+    rows = (count * np.arange(regions.shape[1])).sum(axis=1) / np.maximum(count.sum(axis=1), 1)
+    return np.where(count.sum(axis=1) > 0, rows, -1.0)
 
 
 def _fine_box(coarse: tuple[slice, slice, slice], grid: Grid) -> tuple[slice, slice, slice]:

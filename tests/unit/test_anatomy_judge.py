@@ -70,6 +70,34 @@ def test_the_pelvis_has_no_free_bone_beside_the_coccyx(by_cavity):
         assert probability(streak, place) < 0.5
 
 
+@pytest.mark.parametrize("region", ["chest", "abdomen", "neck"])
+def test_behind_the_vertebrae_free_bone_lies_at_the_midline(region):
+    """A streak of 0.7 ml in a back muscle, 31 mm from the midline, was once taken for bone."""
+    deep = replace(FREE, shape=replace(SOLID, depth_mm=30.0))
+    assert probability(deep, Place(region, aside_mm=25.0, dorsal=True)) < 0.1
+    assert probability(deep, Place(region, aside_mm=4.0, dorsal=True)) > 0.6
+
+
+def test_the_sternum_is_wider_than_a_spinous_process():
+    deep = replace(FREE, shape=replace(SOLID, depth_mm=30.0))
+    assert probability(deep, Place("chest", aside_mm=20.0)) > 5 * probability(deep, Place("abdomen", aside_mm=20.0))
+
+
+def test_ends_of_floating_ribs_lie_along_the_cavity():
+    deep = replace(FREE, shape=replace(SOLID, depth_mm=30.0))
+    rib = probability(deep, Place("abdomen", by_cavity=True, aside_mm=60.0, dorsal=True))
+    assert rib > 5 * probability(deep, Place("abdomen", aside_mm=60.0, dorsal=True))
+
+
+def test_the_larynx_lies_deeper_than_skin_off_the_midline():
+    shallow = replace(FREE, shape=replace(SOLID, depth_mm=4.0, least_depth_mm=2.0))
+    assert probability(shallow, Place("neck", aside_mm=20.0)) < 0.1
+    # The prominence, and what is deep.
+    assert probability(shallow, Place("neck", aside_mm=3.0)) > 0.3
+    deep = replace(FREE, shape=replace(SOLID, depth_mm=15.0))
+    assert probability(deep, Place("neck", aside_mm=20.0)) > 0.3
+
+
 def test_what_only_grazes_a_bone_is_free():
     """A nodule of 3.3 ml over a spinous process, in touch by its blur alone, was once taken for bone."""
     grazing = replace(PIECE, contact=0.01, saddle=0.17)

@@ -52,6 +52,14 @@ FREE_ASIDE_MM = 35.0
 LEAST_SADDLE = 0.2
 """What meets a bone only over less than a fifth of its own height touches the bone's blur: it is free."""
 
+DORSAL_FREE_MM = MIDLINE_MM
+"""Behind the vertebrae nothing is bone apart from others but tips of spinous processes: transverse processes hang on
+their vertebrae, ribs lie along the cavity. The belly has no bone of its own at all; the xiphoid may reach into it."""
+
+LARYNX_MM, LARYNX_ASIDE_MM = 6.0, 12.0
+"""Hyoid and larynx lie under skin, fat and strap muscles, but for the larynx's prominence at the midline: what is less
+deep, and farther aside, is none of them. Ours."""
+
 NECK_ASIDE_MM = 30.0
 """Half the width of hyoid and larynx: the neck's dense parts that hang on no bone. The head has none at all."""
 
@@ -166,12 +174,15 @@ class Place:
         Whether it lies in chest, abdomen or pelvis, where no bones are; or right outside: in the layer of the ribs.
     aside_mm
         Distance from the midline.
+    dorsal
+        Whether it lies behind the middle of the body's section there.
     """
 
     region: str = ""
     in_cavity: bool = False
     by_cavity: bool = False
     aside_mm: float = 100.0
+    dorsal: bool = False
 
 
 def build_odds(shape: Shape, at_border: bool) -> float:
@@ -204,8 +215,12 @@ def weights_of(candidate: Candidate, place: Place | None) -> dict[str, float]:
     if place.region in TRUNK or (place.region in ARM_ROOT and place.aside_mm < ARM_ASIDE_MM):
         # Pelvis: no ribs there, and no bone apart from others but the coccyx.
         reach = {"head": 0.0, "neck": NECK_ASIDE_MM, "": NECK_ASIDE_MM, "pelvis": MIDLINE_MM}
-        far = place.aside_mm > reach.get(place.region, FREE_ASIDE_MM)
-        far &= place.region in reach or not place.by_cavity
+        limit = reach.get(place.region, FREE_ASIDE_MM)
+        if place.dorsal or place.region == "abdomen":
+            limit = min(limit, DORSAL_FREE_MM)
+        elif place.region == "neck" and candidate.shape.depth_mm < LARYNX_MM:
+            limit = LARYNX_ASIDE_MM
+        far = place.aside_mm > limit and (place.region in reach or not place.by_cavity)
         return PLACE["tied" if tied else "free" if far else "free_trunk"]
     return PLACE["tied" if tied else "free"]
 
