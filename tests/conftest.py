@@ -18,3 +18,13 @@ def testdata() -> Path:
     if not path.is_dir():
         pytest.fail(f"CALCIFLOW_TESTDATA names no folder: {folder}")
     return path
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long ones first: a group stays with one worker, and begun last it would keep that at work while others wait."""
+
+    def turn(item: pytest.Item) -> int:
+        marks = ("slurm", "xdist_group", "slow")
+        return next((place for place, name in enumerate(marks) if item.get_closest_marker(name)), len(marks))
+
+    items.sort(key=turn)
