@@ -47,18 +47,18 @@ class Distances:
         tight = box_of(mask)
         if tight is None:
             return float("nan")
-        own = tuple(
+        own: Box = tuple(  # type: ignore[assignment]
             slice(outer.start + inner.start, outer.start + inner.stop) for outer, inner in zip(box, tight, strict=True)
         )
         near = np.inf
         for reach in LOOKS_MM:
-            wide = grow((own[0], own[1], own[2]), reach, self.spacing, self.target.shape)
-            place = inside((own[0], own[1], own[2]), wide)
+            wide = grow(own, reach, self.spacing, self.target.shape)
+            place = inside(own, wide)
             near = float(distance_to(self.target[wide], self.spacing)[place][mask[tight]].min())
             if near <= reach:
                 break
         else:
-            near = self._far(np.argwhere(mask[tight]) + offset((own[0], own[1], own[2])))
+            near = self._far(np.argwhere(mask[tight]) + offset(own))
         # Centres of touching voxels are one voxel apart, their faces are not.
         return float(max(0.0, near - min(self.spacing[1:]))) if np.isfinite(near) else float("nan")
 

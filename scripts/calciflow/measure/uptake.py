@@ -39,6 +39,7 @@ def _sphere_shares(spacing: Spacing, shift: tuple[float, float, float]) -> NDArr
     return shares
 
 
+@lru_cache(maxsize=512)
 def sphere_weights(
     spacing: Spacing, parts: int, shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
 ) -> NDArray[np.float32]:
