@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from calciflow.deposits.blocks import block_percentile
-from calciflow.deposits.scene import _slabs, shares_on_pet
+from calciflow.deposits.scene import _slabs, build_scene, shares_on_pet
 from calciflow.images import Volume
 from calciflow.labels import TISSUES, region_label
 from calciflow.mapping import Mapping
@@ -61,6 +61,27 @@ def test_shares_of_a_half_space_and_of_the_chest():
     assert not shares["chest"][12:18].any()
     assert shares["organs"][12:18, 2:8, 12:18] == pytest.approx(1.0)
     assert not any(values[:, 12:18].any() for values in shares.values())
+
+
+@pytest.mark.parametrize("heart_mm", [30, 40])
+def test_blood_is_the_heart_however_much_fat_lies_about_it(heart_mm):
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[-80:80:2, -120:120:2]
+    tissues = np.where(np.hypot(y / 76, x / 116) < 1, TISSUES["muscle"], 0)
+    tissues[np.hypot(y / 60, x / 100) < 1] = TISSUES["viscera"]
+    heart = np.hypot(y, x) < heart_mm
+    section = np.where(tissues == TISSUES["viscera"], -100.0, np.where(tissues > 0, 55.0, -1000.0))
+    section[heart] = 42.0  # blood without contrast agent
+    uptake = np.where(tissues == TISSUES["viscera"], 0.3, np.where(tissues > 0, 0.6, 0.0))
+    uptake[heart] = 1.25
+    tissues = np.repeat(tissues[None].astype(np.uint8), 50, axis=0)
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    ct = Volume((section + rng.normal(0.0, 25.0, tissues.shape)).astype(np.int16), affine)
+    suv = Volume(np.float32(uptake + rng.normal(0.0, 0.1, tissues.shape)), affine)
+    regions = np.where(tissues > 0, np.uint8(region_label("chest", "left")), np.uint8(0))
+    found = build_scene(suv, ct, tissues, regions, Mapping.identity(), 5.0).uptakes
+    assert found.blood_pool == pytest.approx(1.25, rel=0.05)
+    assert found.muscle == pytest.approx(0.6, rel=0.05)
 
 
 def test_percentiles_of_blocks_are_numpys():

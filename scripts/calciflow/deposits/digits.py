@@ -112,9 +112,19 @@ def in_phalanx_place(voxels: NDArray[np.int64], tissues: NDArray[np.uint8], spac
     step = np.array(spacing)
     if float(np.linalg.norm(np.ptp(voxels, axis=0) * step)) > PHALANX_MM[1] + PULP_MM:
         return False
+    if not _near_air(voxels, tissues, step):
+        return False
     crop, start = crop_around(voxels, tissues, spacing)
     own = (voxels - start) * step
     return any(_is_place(own, end, crop) for end in bone_ends(own.mean(axis=0), crop))
+
+
+def _near_air(voxels: NDArray[np.int64], tissues: NDArray[np.uint8], step: Points) -> bool:
+    """Whether anything outside the body lies within a box of ``GIRTH_MM`` about a piece's middle: else no skin does."""
+    middle = np.rint(voxels.mean(axis=0)).astype(int)
+    reach = np.ceil(GIRTH_MM / step).astype(int) + 1
+    low, high = np.maximum(middle - reach, 0), middle + reach + 1
+    return bool((tissues[tuple(slice(a, b) for a, b in zip(low, high, strict=True))] == 0).any())
 
 
 def is_digit_bone(voxels: NDArray[np.int64], tissues: NDArray[np.uint8], spacing: Spacing) -> bool:

@@ -151,7 +151,8 @@ def normal_uptake(
     muscle, soft
         Share of each voxel that is muscle; muscle or fat. Their outer voxels are not used.
     mediastinum
-        Share of each voxel that is viscera of the chest (heart and great vessels); None where there is none.
+        Share of each voxel that is viscera of the chest without fat (heart and great vessels); None where there is
+        none.
     """
     core = soft > 0.95
     whole_muscle = muscle > 0.95

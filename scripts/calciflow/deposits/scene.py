@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from calciflow.anatomy.soft import FAT_EDGE_HU
 from calciflow.deposits.background import soft_background
 from calciflow.deposits.blocks import block_percentile
 from calciflow.deposits.reference import MAD_TO_SD, Uptakes, normal_uptake
@@ -135,7 +136,8 @@ def shares_on_pet(
         "other": (TISSUES["other"],),
     }
     coarse = {name: block_counts(tissues, wanted, factors) for name, wanted in kinds.items()}
-    chest = np.where(tissues == TISSUES["viscera"], regions, 0)
+    # Fat between heart and lungs takes up a quarter of what blood holds.
+    chest = np.where((tissues == TISSUES["viscera"]) & (hu > FAT_EDGE_HU), regions, 0)
     coarse["chest"] = block_counts(chest, (region_label("chest", "left"), region_label("chest", "right")), factors)
     counted = list(coarse)
     coarse["strands"] = lean_in_fat(hu, tissues, factors)
