@@ -114,3 +114,10 @@ def test_a_border_of_two_parts_lies_across_the_joint_in_the_skin_as_well():
     thick = body & (np.hypot(y - 80, x - 80) < 30)
     for low, high, name in ((244, 316, "shoulder"), (124, 236, "upper_arm"), (64, 116, "hand"), (0, 56, "fingers")):
         assert (out[thick & (z >= low) & (z <= high)] == region_label(name, "right")).all(), name
+
+
+def test_a_stump_of_bone_at_the_images_border_is_no_error():
+    """A piece shorter than the smoothing over bins of its length once ended the scan."""
+    for way in (np.array([0.0]), np.array([0.0, 1.0, 2.0]), np.linspace(0.0, 9.0, 12)):
+        elbow, reach = find_elbow(way, False, points_mm=np.stack([way, way, way], axis=-1))
+        assert np.isfinite([elbow, reach]).all()

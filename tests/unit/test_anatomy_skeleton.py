@@ -204,6 +204,24 @@ def test_the_cranial_cavity_is_found_and_is_no_marrow():
     assert not filled[30, 50, 50]
 
 
+@pytest.mark.parametrize("gap_mm", [9.0, 14.0])
+def test_the_cranial_cavity_is_whole_behind_open_orbits(gap_mm):
+    """Bone closes slices through the orbits in some planes only: a part of the brain was muscle."""
+    shape = (60, 120, 100)
+    z, y, x = np.meshgrid(*[np.arange(n) * s for n, s in zip(shape, STEP, strict=True)], indexing="ij")
+    away = np.sqrt((z - 90) ** 2 + (y - 100) ** 2 + (x - 100) ** 2)
+    hu = np.where(away < 78, 45.0, -1000.0).astype(np.float32)
+    skull = np.abs(away - 70) < 4
+    for aside in (-32.0, 32.0):
+        skull &= ~((np.hypot(z - 75, x - 100 - aside) < gap_mm) & (y > 100))
+    skull &= ~((np.hypot(y - 100, x - 100) < 14) & (z < 60))  # foramen magnum
+    hu[skull] = 900
+    inside = away < 64
+    _, cavity = fill_marrow(skull, hu, blocks(shape, STEP, 2.0))
+    assert cavity[inside].mean() > 0.97
+    assert (cavity & (away > 76)).sum() < 0.01 * inside.sum()
+
+
 def test_nothing_dense_gives_nothing():
     result = found(np.where(LIMB, 50.0, -1000.0).astype(np.float32))
     assert not result.bone.any()

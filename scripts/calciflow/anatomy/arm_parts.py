@@ -3,6 +3,7 @@
 import cc3d
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from calciflow.anatomy.grid import Grid
 
@@ -136,8 +137,9 @@ def find_elbow(
     """
     length = float(way.max())
     bins = np.arange(0.0, length + 2.0 * BIN_MM, BIN_MM)
-    amount = np.convolve(np.histogram(way, bins)[0].astype(float), [0.25, 0.5, 0.25], mode="same")
-    shaft = float(np.median(amount))
+    # Not numpy's convolve: of a piece shorter than the kernel it makes the kernel's length.
+    amount = ndimage.convolve1d(np.histogram(way, bins)[0].astype(float), [0.25, 0.5, 0.25], mode="constant")
+    shaft = float(np.median(amount)) or 1.0
     centres = bins[:-1] + BIN_MM / 2.0
     widths = np.zeros(len(centres)) if points_mm is None else _widths(points_mm, way, centres)
 

@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from calciflow.anatomy.grid import Grid, Mask, closed, dilate, distance, opened, widened
+from calciflow.anatomy.grid import Grid, Mask, bounding_box, closed, dilate, distance, opened, widened
 
 DENSE_HU = 150.0
 """Candidates for bone: above contrasted vessels of a venous phase, below most cancellous bone's shell."""
@@ -48,6 +48,10 @@ WIDEST_MARROW_MM = 28.0
 CRANIUM_MM = 34.0
 """Half the width of the cranial cavity, at least: between the widest marrow space and the cavity of a small skull
 (in a phantom of 1.5 m it holds a ball of 39 mm radius; children's hold less)."""
+
+
+ORBIT_MM = 20.0
+"""Half the width of an orbit, which is some 40 mm wide in front and open behind where thin walls are lost to blur."""
 
 
 def _holes_flat(shell: Mask, axis: int) -> Mask:
@@ -162,7 +166,25 @@ def fill_marrow(dense: Mask, hu: NDArray[np.float32], grid: Grid) -> tuple[Mask,
     # Once more with wider gaps shut, for cortex that is thin as paper; the shut gaps themselves are not taken.
     ring = closed(filled, RING_MM, grid.spacing, flat=True)
     marrow, _ = _judge(_holes_flat(ring, 0), None, ring, hu, grid)
-    return filled | marrow, cavity
+    return filled | marrow, _whole(cavity, shell, votes > 0, grid)
+
+
+def _whole(cavity: Mask, shell: Mask, closed_in: Mask, grid: Grid) -> Mask:
+    """The cranial cavity with what lies behind the orbits: open to the front, it is closed in some planes only.
+
+    ``closed_in``: what bone closes in one plane at least.
+    """
+    if not cavity.any():
+        return cavity
+    box = widened(bounding_box(cavity), cavity.shape, (0, *(int(2.0 * ORBIT_MM / step) for step in grid.spacing[1:])))
+    space = opened(closed_in[box] & ~shell[box], MASS_MM, grid.spacing, flat=True) | cavity[box]
+    labels = cc3d.connected_components(space, connectivity=6)
+    held = np.zeros(int(labels.max()) + 1, bool)
+    held[labels[cavity[box]]] = True
+    held[0] = False
+    out = cavity.copy()
+    out[box] |= closed(held[labels], ORBIT_MM, grid.spacing, flat=True) & ~shell[box]
+    return out
 
 
 def _judge(space: Mask, agreed: Mask | None, shell: Mask, hu: NDArray[np.float32], grid: Grid) -> tuple[Mask, Mask]:

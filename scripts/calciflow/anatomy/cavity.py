@@ -5,6 +5,7 @@ bones lie in the wall, and between them the wall is as thick as where fat or gas
 """
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -24,6 +25,10 @@ BACK_MM = 42.0
 
 WALL_MM = (6.0, 11.0, 30.0)
 """Thinnest, usual and thickest wall of the trunk beside the bones."""
+
+WALL_RANK = 0.2
+"""Rank, among the thicknesses that fat, gas and ribs show around a place, of the one that counts: each is the wall's or
+more. On a real CT that a network labelled, muscle agrees better (Dice) at 0.2 than at 0.4: 0.74 and 0.72."""
 
 BACK_WIDTH_MM, BACK_SLOPE = 50.0, 0.8
 """Beside the muscles of the back the cavity reaches farther back."""
@@ -98,7 +103,7 @@ def find_cavity(
     blocked = ndimage.binary_dilation(bone[part], np.ones((3, 1, 1)), iterations=reach)
     blocked |= closed(blocked, 10.0, step, flat=True)
     proof = (air | opened((hu < -50) & compartment, 3.0, step))[part]
-    hull = inside[part]
+    hull, ribbed = inside[part], bone[part]
 
     angle = 2 * np.pi * np.arange(RAYS) / RAYS
     radial = min(step[1:]) / 2.0
@@ -111,6 +116,7 @@ def find_cavity(
     limit = np.zeros((high - low, RAYS))  # distance to bone in the way
     edge = np.zeros((high - low, RAYS))  # distance to the wall's outer face
     wall = np.full((high - low, RAYS), np.nan)
+    ribs = np.full((high - low, RAYS), np.nan)
     for z in range(high - low):
         lines = np.rint(axis_row[z] + y).astype(int)
         off = off_x | (lines < 0) | (lines >= trunk.shape[1])
@@ -127,6 +133,12 @@ def find_cavity(
         thick = edge[z] - radii[deepest]
         known = (deepest >= 0) & (thick <= WALL_MM[2]) & ~cut
         wall[z, known] = thick[known]
+        rib = ribbed[z][lines, columns] & ~off & (radii > 12.0)
+        beside = np.where(rib.any(1), edge[z] - radii[rib.argmax(1)] + INTERCOSTAL_MM, np.inf)
+        known = (beside >= WALL_MM[0]) & (beside <= WALL_MM[2]) & ~cut
+        ribs[z, known] = beside[known]
+    ribs = _along(ribs, reach)
+    wall = np.fmin(wall, ribs)
     wall = _fill(wall, max(1, round(24.0 / step[0])), 12)
     # Bone in the wall's outer face only: a rib stands for the wall around it.
     border = np.minimum(edge - wall, limit - INTERCOSTAL_MM)
@@ -147,14 +159,29 @@ def find_cavity(
     return (out | (lungs & trunk) | (air & inside & dilate(out, 8.0, step))) & ~bone
 
 
-def _fill(values: NDArray[np.float64], height: int, width: int) -> NDArray[np.float64]:
-    """Median of the known values around each place; the usual wall where none is known."""
+def _along(values: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
+    """Mean of the known values within so many slices; nan where none is."""
     known = np.isfinite(values)
-    filled = np.where(known, values, 0.0)
-    size = (2 * height + 1, 2 * width + 1)
-    weight = ndimage.uniform_filter(known.astype(float), size=size, mode=("nearest", "wrap"))
-    total = ndimage.uniform_filter(filled, size=size, mode=("nearest", "wrap"))
-    share = np.clip(weight / 0.15, 0.0, 1.0)
-    mean = np.divide(total, weight, out=np.full_like(total, WALL_MM[1]), where=weight > 1e-6)
-    around = share * mean + (1.0 - share) * WALL_MM[1]
-    return np.where(known, np.minimum(values, 1.6 * around), around)
+    size = (2 * reach + 1, 1)
+    weight = ndimage.uniform_filter(known.astype(float), size=size, mode="constant")
+    total = ndimage.uniform_filter(np.where(known, values, 0.0), size=size, mode="constant")
+    return np.divide(total, weight, out=np.full_like(total, np.nan), where=weight > 1e-6)
+
+
+def _fill(values: NDArray[np.float64], height: int, width: int) -> NDArray[np.float64]:
+    """The wall around each place: what is known of it says how thick it is at most.
+
+    A low one of the known values (``WALL_RANK``), so many slices and directions around; the usual wall where few are
+    known.
+    """
+    out = np.empty_like(values)
+    sides = np.pad(values, ((0, 0), (width, width)), mode="wrap")
+    for z in range(len(values)):
+        rows = sides[max(0, z - height) : z + height + 1 : 2]  # every other one tells enough
+        near = np.sort(sliding_window_view(rows, 2 * width + 1, axis=1)[..., ::2].swapaxes(0, 1).reshape(RAYS, -1))
+        count = np.isfinite(near).sum(1)  # nan is sorted last
+        low = near[np.arange(RAYS), (WALL_RANK * count).astype(int).clip(0, near.shape[1] - 1)]
+        share = np.clip(count / near.shape[1] / 0.15, 0.0, 1.0)
+        around = share * np.where(count > 0, low, WALL_MM[1]) + (1.0 - share) * WALL_MM[1]
+        out[z] = np.fmin(values[z], around)
+    return out
