@@ -57,7 +57,7 @@ class Rules:
     hydroxyapatite_mg_per_hu_ml: float | None = None
     pet_threshold: str = "relative"
     suv_absolute: float = 4.0
-    pet_rise: float = 0.4
+    pet_rise: float = 0.3
     pet_z: float = 5.2
     pet_min_volume_ml: float = 0.05
     pet_fwhm_mm: float | None = None
@@ -65,7 +65,7 @@ class Rules:
     bone_spill_max: float = 0.5
     suv_peak: str = "percist"
     positive_z: float = 3.0
-    negative_ratio: float = 3.0
+    negative_ratio: float = 2.5
     injection_sites: tuple[str, ...] = ()
 
 

@@ -171,7 +171,7 @@ class Lesions(Section):
     )
     suv_absolute: Positive = setting(4.0, "g/ml", "The SUV of pet_threshold: absolute.")
     pet_rise: Annotated[float, Field(ge=0)] = setting(
-        0.4,
+        0.3,
         "blood pools",
         "Uptake must rise above its local background by at least that share of the blood pool's SUV.",
     )
@@ -200,7 +200,7 @@ class Lesions(Section):
         3.0, "SE", "Uptake fitted in a deposit's footprint counts as positive from that many standard errors on."
     )
     negative_ratio: Positive = setting(
-        3.0,
+        2.5,
         "blood pools",
         "A deposit without visible uptake is negative if its true SUV surely lies below that many times the blood "
         "pool's; otherwise it is indeterminate.",

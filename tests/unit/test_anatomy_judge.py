@@ -27,6 +27,16 @@ def test_free_bones_of_the_trunk_lie_at_the_midline(region):
     assert sternum > 0.6
 
 
+@pytest.mark.parametrize("region", ["neck", "chest", "pelvis", "abdomen"])
+def test_what_lies_alone_in_fat_is_no_bone_of_the_trunk(region):
+    """A nodule in the fat of the belly, the nape or over the sacrum, near the midline, was lost as bone."""
+    deep = replace(FREE, shape=replace(SOLID, depth_mm=22.0), around=Surroundings(0.0, 0.0, -95.0, 0.5))
+    place = Place(region, aside_mm=9.0)
+    assert probability(deep, place) < 0.2
+    beside = replace(deep, around=replace(deep.around, seen=0.3))  # the tip of a spinous process, the coccyx
+    assert probability(beside, place) > 0.6
+
+
 def test_an_upper_arm_at_the_midline_is_sternum():
     deep = replace(FREE, shape=replace(SOLID, depth_mm=30.0))
     assert probability(deep, Place("upper_arm", aside_mm=2.0)) == pytest.approx(

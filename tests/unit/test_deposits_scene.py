@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from calciflow.deposits.blocks import block_percentile
-from calciflow.deposits.scene import _slabs, build_scene, shares_on_pet
+from calciflow.deposits.pet import PetRules, needed_excess
+from calciflow.deposits.scene import END_NOISE, _slabs, build_scene, most_noise, shares_on_pet
 from calciflow.images import Volume
 from calciflow.labels import TISSUES, region_label
 from calciflow.mapping import Mapping
@@ -97,3 +99,40 @@ def test_percentiles_of_blocks_are_numpys():
     assert np.median(found[:3]) == pytest.approx(np.median(values[:12][valid[:12]]), abs=0.05)
     assert np.median(step[-3:]) - np.median(found[-3:]) == pytest.approx(4.0, abs=0.1)
     assert np.isnan(block_percentile(values, np.zeros(values.shape, bool), (4.0, 4.0, 4.0), 50.0)).all()
+
+
+def test_noise_rises_towards_the_ends_of_the_field_only():
+    """Half a bed from an end a scanner counts fully, at a tenth of that a tenth of it: three times the noise."""
+    suv = np.zeros((300, 4, 4), np.float32)
+    suv[20:280] = 1.0  # padded after reconstruction
+    most = most_noise(suv, (4.0, 4.0, 4.0))
+    assert np.ptp(most[60:240]) == 0.0
+    assert most[22] > 3.0 * END_NOISE
+    assert most[20] == most[279] == most.max()
+    assert (np.diff(most[20:150]) <= 0).all()
+
+
+def test_feet_full_of_foci_are_not_taken_for_noise():
+    """Toes alone in their slices, with uptake in each: their spread once hid foci of ten times the background."""
+    rng = np.random.default_rng(0)
+    shape, step = (150, 60, 60), 4.0
+    z, y, x = np.meshgrid(*[(np.arange(n) - n / 2) * step for n in shape], indexing="ij")
+    leg, toes = np.hypot(y, x) < 70.0, np.hypot(y / 1.0, x / 1.6) < 28.0
+    body = np.where(z < -220.0, toes & (z > -272.0), leg)
+    tissues = np.where(body, TISSUES["muscle"], 0).astype(np.uint8)
+    affine = np.diag([step, step, step, 1.0])
+    uptake = np.where(body, 0.5, 0.0)
+    places = [(-250.0, 0.0, -30.0), (-250.0, 0.0, 0.0), (-250.0, 0.0, 30.0), (-238.0, 0.0, -16.0), (-238.0, 0.0, 16.0)]
+    for place in places:
+        away = np.sqrt((z - place[0]) ** 2 + (y - place[1]) ** 2 + (x - place[2]) ** 2)
+        uptake += 6.0 * np.exp(-((away / 7.0) ** 2))
+    suv = Volume(np.float32(uptake + ndimage.gaussian_filter(rng.normal(0.0, 0.3, shape), 0.7)), affine)
+    ct = Volume(np.where(body, 50, -1000).astype(np.int16), affine)
+    regions = np.where(body, np.uint8(region_label("foot", "left")), np.uint8(0))
+    scene = build_scene(suv, ct, tissues, regions, Mapping.identity(), 7.0)
+    needed = needed_excess(scene, PetRules())
+    for place in places:
+        index = tuple(
+            np.rint(scene.suv.index(suv.world(np.array([np.array(place) / step + np.array(shape) / 2])))[0]).astype(int)
+        )
+        assert needed[index] < 0.5 * scene.filtered[index]

@@ -176,7 +176,8 @@ def _whole(cavity: Mask, shell: Mask, closed_in: Mask, grid: Grid) -> Mask:
     """
     if not cavity.any():
         return cavity
-    box = widened(bounding_box(cavity), cavity.shape, (0, *(int(2.0 * ORBIT_MM / step) for step in grid.spacing[1:])))
+    y, x = (int(2.0 * ORBIT_MM / step) for step in grid.spacing[1:])
+    box = widened(bounding_box(cavity), cavity.shape, (0, y, x))
     space = opened(closed_in[box] & ~shell[box], MASS_MM, grid.spacing, flat=True) | cavity[box]
     labels = cc3d.connected_components(space, connectivity=6)
     held = np.zeros(int(labels.max()) + 1, bool)

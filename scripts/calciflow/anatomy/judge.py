@@ -60,6 +60,10 @@ LARYNX_MM, LARYNX_ASIDE_MM = 6.0, 12.0
 """Hyoid and larynx lie under skin, fat and strap muscles, but for the larynx's prominence at the midline: what is less
 deep, and farther aside, is none of them. Ours."""
 
+FATTY_HU = -50.0
+"""What lies in fat, with no bone within ``evidence.REACH_MM``, is none of the trunk's free bones: cartilage, ligaments
+or muscle hold these. Fat reads about -100 HU, muscle 50; the xiphoid, before fat, lies along the cavity. Ours."""
+
 NECK_ASIDE_MM = 30.0
 """Half the width of hyoid and larynx: the neck's dense parts that hang on no bone. The head has none at all."""
 
@@ -221,6 +225,7 @@ def weights_of(candidate: Candidate, place: Place | None) -> dict[str, float]:
         elif place.region == "neck" and candidate.shape.depth_mm < LARYNX_MM:
             limit = LARYNX_ASIDE_MM
         far = place.aside_mm > limit and (place.region in reach or not place.by_cavity)
+        far |= candidate.around.seen == 0.0 and candidate.around.bed_hu < FATTY_HU and not place.by_cavity
         return PLACE["tied" if tied else "free" if far else "free_trunk"]
     return PLACE["tied" if tied else "free"]
 

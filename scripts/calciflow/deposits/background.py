@@ -57,6 +57,11 @@ def tissue_levels(
     return levels
 
 
+NORMAL = 0.75
+"""Most uptake of normal soft tissue, in blood pools: muscle takes up half of what blood holds (``BLOOD_TO_MUSCLE``),
+and half as much again is left for what differs from place to place. More is inflamed, and no background. Ours."""
+
+
 def soft_background(
     rest: NDArray[np.float32],
     shares: dict[str, NDArray[np.float32]],
@@ -80,7 +85,7 @@ def soft_background(
     quiet
         Voxels of normal soft tissue.
     reference
-        Blood pool, or what stands in for it; no normal soft tissue exceeds it.
+        Blood pool, or what stands in for it.
     fwhm_mm
         Resolution of the PET.
     """
@@ -97,5 +102,5 @@ def soft_background(
     floor = np.float32(0.05 * max(float(levels.max()), 1e-3))
     ratio = block_percentile((rest / np.maximum(model, floor)).astype(np.float32), quiet, spacing, 50.0)
     ratio = np.clip(np.nan_to_num(ratio, nan=1.0), *RATIO)
-    background: NDArray[np.float32] = np.clip(model * ratio, 0.0, reference).astype(np.float32)
+    background: NDArray[np.float32] = np.clip(model * ratio, 0.0, NORMAL * reference).astype(np.float32)
     return background

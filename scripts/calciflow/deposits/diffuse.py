@@ -14,9 +14,9 @@ from calciflow.measure.boxes import box_of, distance_to, grow, offset
 DIFFUSE_ML = 20.0
 """Muscle that takes up too much is diffuse rather than focal from that volume on; ours."""
 
-BLOOD_RATIO = 1.2
-"""A vessel shows up to about the blood pool's uptake, and noise on top; inflamed muscle takes up more. The blood pool is
-measured to within 5 % (ten phantoms), and a fifth is as far again as that, wall and partial volume. Ours."""
+BLOOD_RATIO = 1.4
+"""A vessel shows up to about the blood pool's uptake, and noise on top; inflamed muscle takes up more. The blood
+pool is measured to within 5 % (ten phantoms); the rest is for what differs from vessel to vessel. Ours."""
 
 FRINGE = 0.5
 """Muscle hangs together where its uptake rises by that share of what a focus needs: patches lie in one muscle."""
@@ -36,8 +36,9 @@ OTHER = 0.2
 MOSTLY = 0.6
 """Share of muscle in a zone, at least."""
 
-PATCH_PERCENTILE = 75.0
-"""A patch elsewhere is no hotter than most of the scan's inflamed muscle: blur takes from it, noise gives little."""
+PATCH_CHANCE = 0.75
+"""A patch elsewhere is no hotter than most of the scan's inflamed muscle, as blur takes from it: its hottest voxel is
+one that as many voxels of that muscle, as far apart as noise is independent, exceed with a chance of a quarter."""
 
 MODEST = 5.0
 """The middle of inflamed muscle's uptake over normal muscle's, at most; a mass takes up more. Judged by the median: the
@@ -100,8 +101,8 @@ def modest(zone: NDArray[np.int64], scene: PetScene) -> bool:
 def is_patch(focus: NDArray[np.int64], zones: Sequence[NDArray[np.int64]], scene: PetScene) -> bool:
     """Whether a focus may be one more patch of the muscle disease that the scan shows elsewhere.
 
-    It lies in muscle, and is no hotter than a zone of inflamed muscle (``PATCH_PERCENTILE`` of its voxels): what is
-    left of a muscle group whose other patches stay below the threshold.
+    It lies in muscle, and is no hotter than as much of a zone of inflamed muscle (``PATCH_CHANCE``): what is left of a
+    muscle group whose other patches stay below the threshold.
 
     Parameters
     ----------
@@ -113,7 +114,10 @@ def is_patch(focus: NDArray[np.int64], zones: Sequence[NDArray[np.int64]], scene
     where = tuple(focus.T)
     if not zones or float(scene.shares["muscle"][where].mean()) < MOSTLY:
         return False
-    level = max(float(np.percentile(scene.suv.array[tuple(zone.T)], PATCH_PERCENTILE)) for zone in zones)
+    alike_ml = scene.uptakes.noise_fwhm_mm**3 / 1000.0
+    number = max(1.0, len(focus) * scene.suv.voxel_ml / alike_ml)
+    quantile = PATCH_CHANCE ** (1.0 / number)
+    level = max(float(np.quantile(scene.suv.array[tuple(zone.T)], quantile)) for zone in zones)
     return float(scene.suv.array[where].max()) <= level
 
 

@@ -16,7 +16,10 @@ from calciflow.labels import TISSUES, region_of
 from calciflow.mapping import Mapping as PetMapping
 from calciflow.measure.boxes import Spacing, distance_to
 
-ANY_VESSEL = 1.2
+ANY_VESSEL = 1.0
+"""Vessels among muscles are narrower than the PET's blur, but for the largest: they show the blood pool's uptake at
+most, and noise."""
+
 WHOLLY_MUSCLE = 0.9
 MOSTLY_MUSCLE = 0.6
 """Vessels wide enough to be seen on PET run among muscles; those of skin, fat and digits are far narrower."""

@@ -22,6 +22,19 @@ FINE_MM = 2.05
 SAMPLED_MM = 6.0
 BODY_MARGIN_MM = 15.0
 SLAB_VOXELS = 500_000
+BED_MM = 200.0
+"""Axial field of view of a scanner: 150 to 260 mm in common models; a longer one is less noisy at its ends."""
+
+MOST_NOISE = 2.5
+"""Noise inside the scan over the scan's median, at most: a pelvis has a quarter of the counts of a thigh (2), and beds
+of half the time 1.4 times the noise. Ours."""
+
+END_NOISE = 1.5
+"""Noise where an end's loss of counts begins, at most: the end of a scan is a head or feet, and no pelvis. Ours."""
+
+MOST_TAIL = 1.5
+"""How much longer than a Gaussian's the upper tail of noise may be inside the scan; more towards its ends. Ours."""
+
 LATTICE = 4
 """PET voxels from one to the next whose place in the CT is computed: some 8 to 20 mm."""
 
@@ -260,8 +273,9 @@ def build_scene(
     filtered, texture = detection_image(rest, fwhm_mm, spacing)
     del rest, soft  # of a long fine PET each volume counts
     louder = np.sqrt(np.maximum((spill.bone + spill.organs) / np.maximum(background, 0.1) + 1.0, 1.0))
-    noise = local_spread(image[..., 2:] - image[..., :-2], quiet[..., 2:] & quiet[..., :-2], spacing)
-    tails = slice_tails(texture, calm)
+    most = most_noise(suv.array, spacing)[box[0]]
+    noise = local_spread(image[..., 2:] - image[..., :-2], quiet[..., 2:] & quiet[..., :-2], spacing, most)
+    tails = np.minimum(slice_tails(texture, calm), (most / MOST_NOISE * MOST_TAIL).reshape(-1, 1, 1))
     noise = np.pad(noise, ((0, 0), (0, 0), (1, 1)), mode="edge") * np.float32(uptakes.noise)
     scale = float(MAD_TO_SD * np.median(np.abs(texture[quiet]))) if quiet.any() else uptakes.noise
     return PetScene(
@@ -271,7 +285,9 @@ def build_scene(
         background=background,
         noise=(noise * louder).astype(np.float32),
         filtered=filtered,
-        filtered_noise=(local_spread(texture, quiet, spacing) * np.float32(scale) * louder * tails).astype(np.float32),
+        filtered_noise=(local_spread(texture, quiet, spacing, most) * np.float32(scale) * louder * tails).astype(
+            np.float32
+        ),
         uptakes=uptakes,
         fwhm_mm=fwhm_mm,
     )
@@ -308,13 +324,38 @@ def slice_tails(values: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArra
     return column
 
 
-def local_spread(values: NDArray[np.float32], valid: NDArray[np.bool_], spacing: Spacing) -> NDArray[np.float32]:
+def most_noise(suv: NDArray[np.float32], spacing: Spacing) -> NDArray[np.float32]:
+    """Most that a slice's noise can be, over the scan's: what exceeds it is uptake, as of toes full of foci.
+
+    Noise goes with one over the root of the counts. A scanner counts in proportion to the way from the end of its
+    field, over half a bed's length (``BED_MM``); where beds overlap, and inside, bodies and times differ
+    (``MOST_NOISE``).
+
+    Parameters
+    ----------
+    suv
+        The whole PET: where its slices end, so does the field.
+
+    Returns
+    -------
+    (z,) float32
+    """
+    filled = np.flatnonzero(suv.any(axis=(1, 2)))
+    at = np.arange(len(suv))
+    end = np.minimum(at - filled[0], filled[-1] - at).clip(0) + 0.5 if len(filled) else at + 0.5
+    return np.maximum(MOST_NOISE, END_NOISE * np.sqrt(BED_MM / 2.0 / (end * spacing[0]))).astype(np.float32)
+
+
+def local_spread(
+    values: NDArray[np.float32], valid: NDArray[np.bool_], spacing: Spacing, most: NDArray[np.float32]
+) -> NDArray[np.float32]:
     """Spread of values around a voxel relative to the whole: by blocks, and by slices (the ends of a scan are noisier).
 
     Returns
     -------
     ndarray
-        Near 1; the product of a block's and a slice's median absolute value over the whole's, kept within 0.6 to 6.
+        Near 1; the product of a block's and a slice's median absolute value over the whole's, from 0.6 up to what is
+        possible in a slice (``most``, (z,)), and 6.
     """
     size = np.abs(values)
     if not valid.any():
@@ -331,7 +372,8 @@ def local_spread(values: NDArray[np.float32], valid: NDArray[np.bool_], spacing:
     slices = np.maximum(slices, 0.3)
     evened = (size / slices[:, None, None]).astype(np.float32)
     blocks = block_percentile(evened, valid, spacing, 50.0, least=20) / np.float32(overall)
-    return np.clip(np.nan_to_num(blocks, nan=1.0) * slices[:, None, None], 0.6, 6.0).astype(np.float32)
+    top = np.minimum(most, 6.0)[:, None, None]
+    return np.clip(np.nan_to_num(blocks, nan=1.0) * slices[:, None, None], 0.6, top).astype(np.float32)
 
 
 def _pet_box(suv: Volume, ct: Volume, body_box: Box, mapping: Mapping) -> Box | None:
