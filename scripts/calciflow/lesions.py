@@ -16,7 +16,7 @@ from calciflow.deposits.digits import in_phalanx_place, is_digit_bone
 from calciflow.deposits.match import Part, match
 from calciflow.deposits.metal import Metal, find_metal
 from calciflow.deposits.moved import is_moved_bone
-from calciflow.deposits.nolesion import Verdict, in_dense, in_urine, judge_deposit, judge_focus
+from calciflow.deposits.nolesion import Verdict, in_dense, in_urine, judge_deposit, judge_focus, perhaps_urine
 from calciflow.deposits.onskin import on_skin
 from calciflow.deposits.pet import Focus, PetRules, find_foci
 from calciflow.deposits.places import at_pelvic_vein, at_spine, at_sternum
@@ -302,7 +302,9 @@ def _keep_foci(
                 dropped[verdict.cause] += 1
                 continue
             patch = part.focus not in calcified and is_patch(focus.voxels, inflamed, scene)
-            flags = (*verdict.flags, *(["possible myositis"] if patch else []))
+            flags = [*verdict.flags, *(["possible myositis"] if patch else [])]
+            if part.focus not in calcified and perhaps_urine(focus, scene, ct, tissues, regions, mapping):
+                flags.append("contamination?")
             focus.flags.extend(flag for flag in flags if flag not in focus.flags)
         kept.append(part)
     return kept

@@ -7,12 +7,13 @@ from scipy import ndimage
 from calciflow.deposits.ct import Deposit
 from calciflow.deposits.match import match
 from calciflow.deposits.metal import METAL_HU, Metal
-from calciflow.deposits.nolesion import Verdict, judge_deposit, judge_focus, tissue_fractions
+from calciflow.deposits.nolesion import Verdict, judge_deposit, judge_focus, perhaps_urine, tissue_fractions
 from calciflow.deposits.pet import Focus
 from calciflow.deposits.reference import Uptakes, ct_blur, kvp_threshold, normal_uptake, pet_noise
 from calciflow.deposits.scene import PetScene
 from calciflow.images import Volume
 from calciflow.labels import TISSUES, region_label
+from calciflow.mapping import Mapping
 from calciflow.measure.density import Density
 from calciflow.measure.spill import Spill
 
@@ -105,9 +106,8 @@ def test_fractions_of_nothing():
     assert tissue_fractions(filled("bone"), np.zeros((SIZE,) * 3, bool)) == {}
 
 
-def focus_verdict(*, height=10.0, bone_spill=0.0, organ_spill=0.0, **shares):
-    """Verdict on a ball of uptake in muscle; the two spills are the parts of it that they explain."""
-    inside = FROM_MIDDLE <= 6.0
+def focus_in_scene(height=10.0, bone_spill=0.0, organ_spill=0.0, inside=FROM_MIDDLE <= 6.0, **shares):
+    """A ball of uptake in muscle, and its scene."""
     suv = np.where(inside, height, 1.0).astype(np.float32)
     zeros = np.zeros_like(suv)
     given = {"body": 1.0, "bone": 0.0, "organs": 0.0, "muscle": 1.0, "fat": 0.0, "other": 0.0} | shares
@@ -124,8 +124,33 @@ def focus_verdict(*, height=10.0, bone_spill=0.0, organ_spill=0.0, **shares):
     )
     voxels = np.argwhere(inside)
     heights = np.full(len(voxels), height - 1, np.float32)
-    focus = Focus(voxels, voxels, heights, (12, 12, 12), 20.0, bone_spill, organ_spill)
-    return judge_focus(focus, scene, 0.5)
+    return Focus(voxels, voxels, heights, (12, 12, 12), 20.0, bone_spill, organ_spill), scene
+
+
+def focus_verdict(**given):
+    """Verdict on a ball of uptake in muscle; the two spills are the parts of it that they explain."""
+    return judge_focus(*focus_in_scene(**given), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("depth_mm", "region", "told"),
+    [
+        (0.0, "thigh", True),
+        (1.0, "pelvis", True),
+        (8.0, "thigh", False),
+        (0.0, "fingers", False),
+        (1.0, "chest", False),
+    ],
+)
+def test_uptake_on_the_skin_of_the_groin_may_be_urine(depth_mm, region, told):
+    """A film of 2 mm on the skin, blurred to a ball's width, and a nodule in the fat under it."""
+    y = Y * STEP - depth_mm
+    tissues = np.where(y > 24.0, 0, TISSUES["subcutaneous_fat"]).astype(np.uint8)
+    tissues[(y > 22.0) & (tissues > 0)] = TISSUES["skin"]
+    regions = np.full_like(tissues, region_label(region, "left"))
+    focus, scene = focus_in_scene(inside=(np.abs(Y * STEP - 24.0) <= 4.0) & (FROM_MIDDLE <= 12.0))
+    ct = Volume(np.zeros(tissues.shape, np.int16), scene.suv.affine)
+    assert perhaps_urine(focus, scene, ct, tissues, regions, Mapping.identity()) is told
 
 
 def test_a_focus_far_hotter_than_blood_is_a_lesion():

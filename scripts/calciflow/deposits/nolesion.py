@@ -206,6 +206,31 @@ def in_urine(focus: Focus, scene: PetScene, ct: Volume, regions: NDArray[np.uint
     return _region(regions[where]) in ("abdomen", "pelvis") and URINE_HU[0] <= middle <= URINE_HU[1]
 
 
+def perhaps_urine(
+    focus: Focus,
+    scene: PetScene,
+    ct: Volume,
+    tissues: NDArray[np.uint8],
+    regions: NDArray[np.uint8],
+    mapping: PetMapping,
+) -> bool:
+    """Whether uptake lies on the skin of pelvis or thigh, where urine wets it, and CT shows nothing there.
+
+    Most of its hotter half lies in the skin or outside the body, where blur carries what lies on it; of a nodule under
+    the skin most does not. A nodule of the skin may look so too: both stay, flagged.
+    """
+    heights = scene.excess(tuple(focus.voxels.T))
+    core = focus.voxels[heights >= 0.5 * heights.max()]
+    places = np.round(ct.index(mapping.pet_to_ct(scene.suv.world(core)))).astype(int)
+    places = places[((places >= 0) & (places < np.array(ct.array.shape))).all(axis=1)]
+    if not len(places):
+        return False
+    where = tuple(places.T)
+    labels = tissues[where]
+    outer = float(((labels == 0) | (labels == TISSUES["skin"])).mean())
+    return outer > MOSTLY and _region(regions[where]) in ("pelvis", "thigh")
+
+
 def judge_focus(focus: Focus, scene: PetScene, bone_spill_max: float) -> Verdict:
     """Tell whether a PET focus without a CT deposit is a lesion.
 
