@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from calciflow.anatomy.bone import dense_bone, fill_marrow
+from calciflow.anatomy import skeleton
+from calciflow.anatomy.bone import dense_bone, fill_marrow, whole_cranium
 from calciflow.anatomy.grid import blocks, distance
 from calciflow.anatomy.judge import Place, probability
 from calciflow.anatomy.objects import describe, split
@@ -217,9 +218,30 @@ def test_the_cranial_cavity_is_whole_behind_open_orbits(gap_mm):
     skull &= ~((np.hypot(y - 100, x - 100) < 14) & (z < 60))  # foramen magnum
     hu[skull] = 900
     inside = away < 64
-    _, cavity = fill_marrow(skull, hu, blocks(shape, STEP, 2.0))
+    grid = blocks(shape, STEP, 2.0)
+    filled, cavity = fill_marrow(skull, hu, grid)
+    cavity = whole_cranium(cavity, filled, grid)
     assert cavity[inside].mean() > 0.97
     assert (cavity & (away > 76)).sum() < 0.01 * inside.sum()
+
+
+def test_the_vault_is_judged_from_what_bone_closes(monkeypatch):
+    """From the completed cavity's middle, lower down, the brows stood out from the vault: four false deposits."""
+    shape = (60, 120, 100)
+    z, y, x = np.meshgrid(*[np.arange(n) * s for n, s in zip(shape, STEP, strict=True)], indexing="ij")
+    away = np.sqrt((z - 90) ** 2 + (y - 100) ** 2 + (x - 100) ** 2)
+    hu = np.where(away < 78, 45.0, -1000.0).astype(np.float32)
+    shell = np.abs(away - 70) < 4
+    for aside in (-32.0, 32.0):
+        shell &= ~((np.hypot(z - 75, x - 100 - aside) < 14.0) & (y > 100))
+    hu[shell] = 900
+    seen = []
+    monkeypatch.setattr(skeleton, "on_the_vault", lambda hu, skull, grid: seen.append(skull) or np.zeros_like(skull))
+    grid = blocks(shape, STEP, 2.0)
+    body = away < 78
+    result = find_skeleton(hu, body, distance(body, STEP), grid)
+    assert seen[0].sum() < 0.95 * result.skull.sum()
+    assert (seen[0] <= result.skull).all()
 
 
 def test_nothing_dense_gives_nothing():

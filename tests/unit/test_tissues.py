@@ -171,6 +171,9 @@ def test_a_whole_body_in_each_pose(arms):
     body = truth > 0
     assert dice(maps.tissues > 0, body) > 0.99
     assert dice(maps.tissues == TISSUES["bone"], truth == TISSUES["bone"]) > 0.90
+    head = np.isin(regions, [region_label("head", side) for side in ("left", "right")])
+    brain = head & (truth == TISSUES["viscera"])  # with orbits and airways
+    assert (maps.tissues[brain] == TISSUES["muscle"]).mean() < 0.12
     assert (maps.regions[body] % 10 == regions[body] % 10).mean() > 0.98
     assert (maps.regions[body] == regions[body]).mean() > 0.85
     for region in ("hand", "fingers", "forearm"):

@@ -166,25 +166,33 @@ def fill_marrow(dense: Mask, hu: NDArray[np.float32], grid: Grid) -> tuple[Mask,
     # Once more with wider gaps shut, for cortex that is thin as paper; the shut gaps themselves are not taken.
     ring = closed(filled, RING_MM, grid.spacing, flat=True)
     marrow, _ = _judge(_holes_flat(ring, 0), None, ring, hu, grid)
-    return filled | marrow, _whole(cavity, shell, votes > 0, grid)
+    return filled | marrow, cavity
 
 
-def _whole(cavity: Mask, shell: Mask, closed_in: Mask, grid: Grid) -> Mask:
-    """The cranial cavity with what lies behind the orbits: open to the front, it is closed in some planes only.
+def whole_cranium(cavity: Mask, filled: Mask, grid: Grid) -> Mask:
+    """Complete the cranial cavity behind the orbits, where bone closes it in some planes only: thin walls are lost.
 
-    ``closed_in``: what bone closes in one plane at least.
+    Parameters
+    ----------
+    cavity, filled
+        As ``fill_marrow`` found them.
+    grid
+        The grid.
     """
     if not cavity.any():
         return cavity
-    y, x = (int(2.0 * ORBIT_MM / step) for step in grid.spacing[1:])
-    box = widened(bounding_box(cavity), cavity.shape, (0, y, x))
-    space = opened(closed_in[box] & ~shell[box], MASS_MM, grid.spacing, flat=True) | cavity[box]
+    z, y, x = (int(2.0 * ORBIT_MM / step) + 1 for step in grid.spacing)
+    box = widened(bounding_box(cavity), cavity.shape, (z, y, x))
+    near, bone = cavity[box], filled[box]
+    space = _holes_flat(bone, 0) | _holes_flat(bone, 1) | _holes_flat(bone, 2)
+    space[~np.asarray(near.any((1, 2)))] = False
+    space = opened(space, MASS_MM, grid.spacing, flat=True) | near
     labels = cc3d.connected_components(space, connectivity=6)
     held = np.zeros(int(labels.max()) + 1, bool)
-    held[labels[cavity[box]]] = True
+    held[labels[near]] = True
     held[0] = False
     out = cavity.copy()
-    out[box] |= closed(held[labels], ORBIT_MM, grid.spacing, flat=True) & ~shell[box]
+    out[box] |= closed(held[labels], ORBIT_MM, grid.spacing, flat=True) & ~bone
     return out
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from calciflow.anatomy.bone import calm, dense_bone, fill_marrow
+from calciflow.anatomy.bone import calm, dense_bone, fill_marrow, whole_cranium
 from calciflow.anatomy.evidence import REACH_MM, SOFT_HU, axes_of, groups, in_line, look_around, saddles
 from calciflow.anatomy.grid import Grid, Mask, widened
 from calciflow.anatomy.judge import ANCHOR_ODDS, Candidate, Place, build_odds, probability
@@ -131,6 +131,7 @@ def find_skeleton(hu: NDArray[np.float32], body: Mask, skin_depth: NDArray[np.fl
     filled, skull = fill_marrow(taken[labels], _without(hu, labels, taken), grid)
     blood |= vessel[labels]
     labels, taken = _off_the_vault(hu, labels, taken, skull, grid)
+    skull = whole_cranium(skull, filled, grid)
     return Finding(_but(filled, labels, taken), skull, labels, taken, candidates, hu, blood)
 
 

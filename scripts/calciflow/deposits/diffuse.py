@@ -15,8 +15,8 @@ DIFFUSE_ML = 20.0
 """Muscle that takes up too much is diffuse rather than focal from that volume on; ours."""
 
 BLOOD_RATIO = 1.4
-"""A vessel shows up to about the blood pool's uptake, and noise on top; inflamed muscle takes up more. The blood
-pool is measured to within 5 % (ten phantoms); the rest is for what differs from vessel to vessel. Ours."""
+"""Muscle with more vessels than others shows up to about the blood pool's uptake; inflamed muscle takes up more. The
+blood pool is measured to within 5 % (ten phantoms). Ours."""
 
 FRINGE = 0.5
 """Muscle hangs together where its uptake rises by that share of what a focus needs: patches lie in one muscle."""

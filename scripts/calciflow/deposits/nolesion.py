@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calciflow.deposits.ct import Deposit
-from calciflow.deposits.diffuse import BLOOD_RATIO
 from calciflow.deposits.metal import METAL_HU, Metal, beside_metal, is_streak
 from calciflow.deposits.pet import Focus
 from calciflow.deposits.scene import PetScene
@@ -16,7 +15,7 @@ from calciflow.labels import TISSUES, region_of
 from calciflow.mapping import Mapping as PetMapping
 from calciflow.measure.boxes import Spacing, distance_to
 
-ANY_VESSEL = 1.0
+VESSEL_RATIO = 1.0
 """Vessels among muscles are narrower than the PET's blur, but for the largest: they show the blood pool's uptake at
 most, and noise."""
 
@@ -256,11 +255,12 @@ def judge_focus(focus: Focus, scene: PetScene, bone_spill_max: float) -> Verdict
     reference, noise = scene.uptakes.reference, 3.0 * float(scene.noise[focus.peak])
     height = float(scene.suv.array[focus.peak])
     among_muscle = float(scene.shares["muscle"][focus.peak])
-    if height < BLOOD_RATIO * reference + noise and among_muscle > MOSTLY_MUSCLE and in_vessel(focus, scene):
-        return Verdict("blood vessel")
-    # Vessels cross and branch: what is no hotter than blood among muscles cannot be told from one.
-    if height < ANY_VESSEL * reference + noise and among_muscle > WHOLLY_MUSCLE:
-        return Verdict("blood vessel")
+    if height < VESSEL_RATIO * reference + noise:
+        if among_muscle > MOSTLY_MUSCLE and in_vessel(focus, scene):
+            return Verdict("blood vessel")
+        # Vessels cross and branch: what is no hotter than blood among muscles cannot be told from one.
+        if among_muscle > WHOLLY_MUSCLE:
+            return Verdict("blood vessel")
     flags = []
     if focus.bone_fraction > 0.3:
         flags.append("bone spill")
