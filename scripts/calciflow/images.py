@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 from isal import igzip
 from numpy.typing import DTypeLike, NDArray
 
 from calciflow.files import whole_file
+from calciflow.nifti import nib
 
 _CHUNK = 1 << 24
 

@@ -24,6 +24,7 @@ from calciflow.dicom.sidecar import ct_sidecar, pet_sidecar
 from calciflow.dicom.tables import SERIES_COLUMNS, bids_row, series_row
 from calciflow.errors import Refusal
 from calciflow.files import write_json
+from calciflow.suvrules.header import extract
 from calciflow.tables import write_table
 from calciflow.tree import Tree, source_digest
 
@@ -212,7 +213,7 @@ def _take_bids(
     for number, (kind, path) in enumerate((("pet", pair.pet), ("ct", pair.ct)), 1):
         found.chosen[f"{kind}_series"] = number if path else None
     dataset, scale = bids.header_of(pair.metadata)
-    header = suvrules.extract([dataset])
+    header = extract([dataset])
     result = suvrules.evaluate(header, overrides, **rules)
     found.warnings += result.warnings
     if len(result.factors) != 1:
@@ -337,7 +338,7 @@ def _take_pet(found: Findings, pet: Group, root: str, overrides: dict[str, Any],
     for one in checked:
         frames = [file["frame"] for file in one.files]
         enhanced = frames[0] is not None
-        headers.append(suvrules.extract(one.datasets[:1], frames) if enhanced else suvrules.extract(one.datasets))
+        headers.append(extract(one.datasets[:1], frames) if enhanced else extract(one.datasets))
     results = [suvrules.evaluate(header, overrides, **rules) for header in headers]
     header, result = headers[pet.leader], results[pet.leader]
     scales = [1.0]

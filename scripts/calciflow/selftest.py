@@ -17,7 +17,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from calciflow.errors import Refusal
-from calciflow.suvrules import SuvResult, evaluate, extract
+from calciflow.suvrules import SuvResult, evaluate
+from calciflow.suvrules.header import extract
 
 RELATIVE_TOLERANCE = 1e-6
 _PET, _ENHANCED_PET = "1.2.840.10008.5.1.4.1.1.128", "1.2.840.10008.5.1.4.1.1.130"

@@ -5,8 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calciflow.selftest import every
-from calciflow.suvrules import evaluate, extract
+from calciflow.suvrules import evaluate
 from calciflow.suvrules.bodysize import body_surface, ideal_weight, lbm_james, lbm_janmahasatian
+from calciflow.suvrules.header import extract
 from calciflow.suvrules.tracer import HALF_LIVES
 
 SAME = settings(deadline=None, derandomize=True, max_examples=25)

@@ -12,7 +12,7 @@ from calciflow.images import Volume, read_volume, write_volume
 from calciflow.index import index_scan
 from calciflow.selftest import AT_START, base, every
 from calciflow.suv import apply_factors, normalise_scan, plausibility, retained_fraction
-from calciflow.suvrules import extract
+from calciflow.suvrules.header import extract
 from calciflow.suvrules.resolution import resolution
 from dicom_scans import convert_scan
 

@@ -4,7 +4,8 @@ import pytest
 
 from calciflow.errors import Refusal
 from calciflow.selftest import AT_START, enhanced, every
-from calciflow.suvrules import evaluate, extract
+from calciflow.suvrules import evaluate
+from calciflow.suvrules.header import extract
 from calciflow.suvrules.values import TAGS
 
 LEAN = {"Units": "GML", "SUVType": "LBM", "PatientSex": "M"}

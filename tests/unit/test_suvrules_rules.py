@@ -16,8 +16,9 @@ from pydicom import dcmread
 import calciflow.suvrules
 from calciflow.errors import Refusal
 from calciflow.selftest import AT_START, base, enhanced, every, through_file
-from calciflow.suvrules import evaluate, extract
+from calciflow.suvrules import evaluate
 from calciflow.suvrules.codes import CODES
+from calciflow.suvrules.header import extract
 
 OBJECTS = [
     *("0_0 1_0 2_0 2_1 2_2 2_3 2_4 2_5 3_0 3_1 3_2 3_3 3_4 4_0 4_1 4_2 5_0".split()),

@@ -7,7 +7,7 @@ import cc3d
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from calciflow.deposits.crop import CtCrop, rim_of
 from calciflow.deposits.edge import beyond_edge
@@ -116,7 +116,7 @@ def false_alarm_z(volume_ml: float, element_ml: float) -> float:
     number of noise maxima is their product.
     """
     count = max(volume_ml / max(element_ml, 1e-4), 1.0)
-    return float(norm.isf(min(FALSE_PER_SCAN / count, 0.1)))
+    return -float(ndtri(min(FALSE_PER_SCAN / count, 0.1)))
 
 
 def find_deposits(

@@ -12,7 +12,6 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
@@ -22,6 +21,7 @@ from calciflow.dicom.geometry import Grid, canonical
 from calciflow.dicom.pixels import AIR_HU
 from calciflow.errors import Refusal
 from calciflow.images import Volume, read_volume
+from calciflow.nifti import nib
 from calciflow.suvrules.tracer import HALF_LIVES
 from calciflow.tree import Tree
 

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
 from calciflow.errors import StudyError
 from calciflow.images import Volume
+from calciflow.nifti import nib
 
 GRID_VOXELS = 0.1
 """A corrected mask's corners may lie that share of a voxel off the CT's: programs round headers, never that much."""

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from calciflow.errors import ScanError
 from calciflow.images import Volume, read_volume
 from calciflow.maps.masks import files_of
 from calciflow.maps.table import Label, label_tables
+from calciflow.nifti import nib
 
 SAME_GRID = 0.01
 """Grids whose corners lie within this part of a voxel are the same: NIfTI stores the affine in single precision, and

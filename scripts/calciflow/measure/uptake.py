@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import fftconvolve
+from scipy import fft
 
 from calciflow.measure.boxes import Spacing
 
@@ -62,9 +62,13 @@ def sphere_weights(
 def _sphere_mean(suv: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float64]:
     """Mean in the sphere about every voxel; beyond the image's border only what exists counts."""
     # The sphere about a voxel's own centre is even, so that its correlation is a convolution: of fine voxels it holds
-    # hundreds, which Fourier's way sums in a tenth of the time.
+    # hundreds, which Fourier's way sums in a tenth of the time. (scipy.signal's function of the name does the same, and
+    # its import takes a third of a second: longer than all spheres of most scans.)
     image, own = suv.astype(np.float64), weights.astype(np.float64)
-    total, share = (fftconvolve(one, own, mode="full") for one in (image, np.ones_like(image)))
+    sizes = [n + m - 1 for n, m in zip(image.shape, own.shape, strict=True)]
+    padded = [fft.next_fast_len(n, real=True) for n in sizes]
+    sphere = fft.rfftn(own, padded)
+    total, share = (fft.irfftn(fft.rfftn(one, padded) * sphere, padded) for one in (image, np.ones_like(image)))
     middle = tuple(slice(n // 2, n // 2 + size) for n, size in zip(own.shape, image.shape, strict=True))
     result: NDArray[np.float64] = total[middle] / np.maximum(share[middle], 1e-9)
     return result
