@@ -5,10 +5,12 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from dry_run import dry_run
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TREE = ("Snakefile", "calciflow", "rules", "scripts", "profiles", "envs", "report", "config/forms")
@@ -21,12 +23,15 @@ class Study:
     folder: Path
     code: Path
 
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "PYTHONPATH": str(self.code / "scripts")}
+
     def run(self, *options: str, command: str = "run", check: bool = True) -> str:
         """Run the launcher; gives all it printed."""
-        environment = {**os.environ, "PYTHONPATH": str(self.code / "scripts")}
         done = subprocess.run(
             [sys.executable, "-m", "calciflow.launcher", command, str(self.folder), *options],
-            env=environment,
+            env=self.environment,
             cwd=self.folder.parent,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -39,7 +44,17 @@ class Study:
 
     def planned(self, *options: str) -> dict[str, int]:
         """Jobs of a dry run by rule, `all` left out."""
-        text = self.run("--dry-run", *options)
+        with tempfile.TemporaryDirectory() as folder:
+            printed = Path(folder) / "printed.txt"
+            status = dry_run(self.code, self.folder, self.environment, options, printed)
+            text = printed.read_text()
+        if status:
+            pytest.fail(f"calciflow run --dry-run {' '.join(options)} ended with {status}:\n{text}")
+        return self.jobs(text)
+
+    @staticmethod
+    def jobs(text: str) -> dict[str, int]:
+        """Jobs by rule in what a dry run printed, `all` left out."""
         jobs = dict(re.findall(r"^(\w+) +(\d+)$", text, re.MULTILINE))
         return {rule: int(count) for rule, count in jobs.items() if rule not in ("all", "total")}
 

@@ -89,6 +89,13 @@ def test_nothing_to_do(study):
     assert study.planned() == {}
 
 
+def test_a_fork_plans_what_the_command_plans(study):
+    """Most tests here ask a fork that has loaded Snakemake (``dry_run``)."""
+    study.set_config('{"clinical_scores": "config/clinical_scores.tsv", "lesions": {"hu_floor": 200}}')
+    planned = study.planned()
+    assert planned == study.jobs(study.run("--dry-run")) == expected("lesions")
+
+
 @pytest.mark.parametrize("key", all_keys())
 def test_a_config_key_reruns_its_rules_and_what_follows(study, key):
     content = {"clinical_scores": "config/clinical_scores.tsv", **nested(key, another(key))}
