@@ -1,6 +1,6 @@
 """The workflow on a real Slurm, through kills of everything that can be killed.
 
-A study of six tiny phantoms runs once, with Snakemake killed, a job cancelled and a node lost on the way, and must
+A study of tiny phantoms runs twice, once with Snakemake killed, a job cancelled and a node lost on the way, and must
 equal a local run byte for byte. What else goes wrong on clusters is tried on a toy workflow with the same launcher and
 profile, since each cluster job costs two starts of Snakemake.
 """
@@ -325,46 +325,50 @@ def files(folder):
     }
 
 
-def tiny_study(folder, count):
-    """A study of tiny phantoms, a person each."""
+SCANS = 3
+"""Of the study: one for each way to lose a job. A scan costs about a minute of a slow core, here and on the nodes."""
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """A study of tiny phantoms, a person each, and what a run without Slurm makes of it: folder, and files' content."""
     from calciflow.phantom import write_dicom
     from calciflow.phantom.tiny import tiny_leg
 
-    rows = [f"sub-0{n}\tses-01\tscans/{n}" for n in range(1, count + 1)]
-    people = "".join(f"sub-0{n}\t{'DM' if n % 2 else 'SSc'}\n" for n in range(1, count + 1))
+    root = tmp_path_factory.mktemp("tiny")
+    numbers = range(1, SCANS + 1)
+    rows = [f"sub-0{n}\tses-01\tscans/{n}" for n in numbers]
+    people = "".join(f"sub-0{n}\t{'DM' if n % 2 else 'SSc'}\n" for n in numbers)
     sheet = "\n".join(["participant_id\tsession_id\tsource", *rows, ""])
-    write_sheets(folder, sheet, people, "allow_incomplete: false\n")
-    for number in range(1, count + 1):
-        write_dicom(tiny_leg(number), folder / "scans" / str(number))
-
-
-def run_here(code, study):
-    """Run a study without Slurm."""
+    write_sheets(root / "study", sheet, people, "allow_incomplete: false\n")
+    for number in numbers:
+        write_dicom(tiny_leg(number), root / "study" / "scans" / str(number))
+    local = root / "local"
+    shutil.copytree(root / "study", local)
+    code = copy_code(root / "code")
     environment = {**os.environ, "PYTHONPATH": str(code / "scripts")}
-    command = [sys.executable, "-m", "calciflow.launcher", "run", str(study)]
+    command = [sys.executable, "-m", "calciflow.launcher", "run", str(local)]
     subprocess.run(command, env=environment, check=True, capture_output=True)
+    return root / "study", files(local)
 
 
-def test_groups_leave_no_images_where_none_are_kept(cluster, tmp_path):
+def test_groups_leave_no_images_where_none_are_kept(cluster, tiny, tmp_path):
     """A scan's volumes pass from stage to stage inside its job, and are gone at the end; results are as ever."""
     code = hurry(copy_code(tmp_path / "code"))
-    study = tmp_path / "study"
-    tiny_study(study, 2)
-    local = tmp_path / "local"
-    shutil.copytree(study, local)
+    source, kept = tiny
+    study = shutil.copytree(source, tmp_path / "study")
     (study / "config" / "config.yaml").write_text("keep_images: false\n")
     run = Run(cluster, code, study)
     assert run.end(900) == 0, run.text()
     jobs = mine(cluster, run)
     asked = list(jobs.values())
     told = "\n".join(cluster.log(number) for number, (state, _, _) in jobs.items() if state != "COMPLETED")
-    assert len(asked) == 1 + 2 + STUDY_JOBS, f"index of both, a job each, and the study's, as forecast says\n{told}"
+    assert len(asked) == 1 + SCANS + STUDY_JOBS, f"index of all, a job each, and the study's, as forecast says\n{told}"
     assert {state for state, _, _ in asked} == {"COMPLETED"}, told
-    assert f"{index_memory_mb()}M" in [memory for _, memory, _ in asked], "two that share a job are read in turn"
-    run_here(code, local)
-    kept, bare = files(local), files(study)
+    assert f"{index_memory_mb()}M" in [memory for _, memory, _ in asked], "those that share a job are read in turn"
+    bare = files(study)
     volumes = {name for name in kept if name.endswith(tuple(f"ses-01_{image}" for image in IMAGES))}
-    assert len(volumes) == 6
+    assert len(volumes) == 3 * SCANS
     assert bare.keys() == kept.keys() - volumes
     assert [name for name in bare if bare[name] != kept[name]] == ["results/report.html"], "which tells every setting"
     again = Run(cluster, code, study)
@@ -372,12 +376,10 @@ def test_groups_leave_no_images_where_none_are_kept(cluster, tmp_path):
     assert again.text().count("Nothing to be done") == 1, "nothing is missed"
 
 
-def test_six_scans_through_kills_equal_a_local_run(cluster, tmp_path):
+def test_scans_through_kills_equal_a_local_run(cluster, tiny, tmp_path):
     code = hurry(copy_code(tmp_path / "code"))
-    study = tmp_path / "study"
-    tiny_study(study, 6)
-    local = tmp_path / "local"
-    shutil.copytree(study, local)
+    source, one = tiny
+    study = shutil.copytree(source, tmp_path / "study")
 
     def groups():
         return [row for row in cluster.jobs() if row[1] == "RUNNING" and list(study.glob("results/*/*/*_ct.nii.gz"))]
@@ -396,7 +398,6 @@ def test_six_scans_through_kills_equal_a_local_run(cluster, tmp_path):
         assert run.end(1200) == 0, run.text()
     finally:
         cluster.start_node(node)
-    run_here(code, local)
-    one, other = files(local), files(study)
+    other = files(study)
     assert sorted(one) == sorted(other)
     assert [name for name in one if one[name] != other[name]] == []
