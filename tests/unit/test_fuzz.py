@@ -74,6 +74,10 @@ def _encoded(data: Dataset) -> bytes | None:
     return buffer.getvalue()
 
 
+FILES = {kind: [_encoded(data) for data in images] for kind, images in GOOD.items()}
+"""The good scans' files: a try copies and writes those that it damages, and takes the others as they are here."""
+
+
 @contextmanager
 def _no_hang() -> Iterator[None]:
     def stop(number: int, frame: object) -> None:
@@ -215,7 +219,8 @@ def _edit(data: Dataset, action: str, number: int, depth: int, absurd: int, kind
 
 
 def fuzz(kind: str, edits: list[tuple[Any, ...]], out: Path) -> None:
-    images = copy.deepcopy(GOOD[kind])
+    files, own = list(FILES[kind]), dict[int, Dataset]()  # by the place that they had before any swap
+    names = list(range(len(files)))
     after: list[Callable[[list[bytes | None]], None]] = []
     for action, spread, which, number, depth, absurd, vr, size in edits:
         victims = [which] if spread == "one" else list(range(4)) if which < 4 else list(range(4, 8))
@@ -223,11 +228,14 @@ def fuzz(kind: str, edits: list[tuple[Any, ...]], out: Path) -> None:
             if action in ("cut", "flip", "drop"):
                 after.append(lambda files, v=victim, a=action, s=size, n=number: _spoil(files, v, a, s, n))  # type: ignore[misc]
             elif action == "swap":
-                images[victim], images[size % 8] = images[size % 8], images[victim]
+                names[victim], names[size % 8] = names[size % 8], names[victim]
             else:
+                name = names[victim]
+                if name not in own:
+                    own[name] = copy.deepcopy(GOOD[kind][name])
                 with quiet():
-                    _edit(images[victim], action, number, depth, absurd, vr, size)
-    files = [_encoded(data) for data in images]
+                    _edit(own[name], action, number, depth, absurd, vr, size)
+    files = [_encoded(own[name]) if name in own else files[name] for name in names]
     for act in after:
         act(files)
     outcome(files, out)
@@ -250,7 +258,7 @@ def _spoil(files: list[bytes | None], victim: int, action: str, size: int, numbe
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_scans_that_are_fuzzed_are_good_ones(kind: str, tmp_path: Path) -> None:
-    screening, sidecar = outcome([_encoded(data) for data in GOOD[kind]], tmp_path)
+    screening, sidecar = outcome(FILES[kind], tmp_path)
     assert screening["verdict"] == "accepted"
     assert sidecar is not None
     assert sidecar["warnings"] == [] or kind == "suv" or {w["code"] for w in sidecar["warnings"]} == {"plausibility"}
@@ -276,7 +284,7 @@ HITS = st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 255), st.booleans
 
 def fuzz_bytes(victim: int, hits: list[tuple[int, int, bool]], cut: int | None, out: Path) -> None:
     """Change bytes of one file: a flipped length or tag can make any nonsense of a header."""
-    files = [_encoded(data) for data in GOOD["start"]]
+    files = list(FILES["start"])
     good = files[victim]
     assert good is not None
     bad = bytearray(good)
@@ -368,10 +376,12 @@ def absurdities() -> list[tuple[str, str, str, str]]:
 def silent(case: tuple[str, str, str, str], right: np.ndarray, out: Path) -> str | None:
     """What an absurd value leads to that it must not: another SUV without a word."""
     kind, tag, value, spread = case
-    images = copy.deepcopy(GOOD[kind])
-    for data in {"all": images[4:], "first": images[4:5], "last": images[7:]}[spread]:
+    files = list(FILES[kind])
+    for name in {"all": range(4, 8), "first": (4,), "last": (7,)}[spread]:
+        data = copy.deepcopy(GOOD[kind][name])
         damage(data, tag, value)
-    screening, sidecar = outcome([_encoded(data) for data in images], out)
+        files[name] = _encoded(data)
+    screening, sidecar = outcome(files, out)
     if sidecar is None:
         return None
     found = _suv(out)
@@ -387,7 +397,7 @@ def silent(case: tuple[str, str, str, str], right: np.ndarray, out: Path) -> str
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_absurd_value_changes_the_suv_silently(kind: str, tmp_path: Path) -> None:
-    outcome([_encoded(data) for data in GOOD[kind]], tmp_path)
+    outcome(FILES[kind], tmp_path)
     right = _suv(tmp_path)
     found = [silent(case, right, tmp_path) for case in absurdities() if case[0] == kind]
     assert [text for text in found if text] == []
