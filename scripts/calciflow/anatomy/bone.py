@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from calciflow.anatomy.grid import Grid, Mask, bounding_box, closed, dilate, distance, opened, widened
+from calciflow.anatomy.grid import Grid, Mask, bounding_box, closed, dilate, distance, filled_flat, opened, widened
 
 DENSE_HU = 150.0
 """Candidates for bone: above contrasted vessels of a venous phase, below most cancellous bone's shell."""
@@ -60,22 +60,15 @@ def _holes_flat(shell: Mask, axis: int) -> Mask:
     In sagittal and coronal slices the ends of the stack count as closed: a shaft that is cut there keeps its marrow.
     """
     out = np.zeros_like(shell)
-    moved, target = np.moveaxis(shell, axis, 0), np.moveaxis(out, axis, 0)
-    for plane, hole in zip(moved, target, strict=True):
-        found = ndimage.find_objects(plane.view(np.uint8))
-        if not found:
-            continue
-        part = plane[found[0]]
-        if axis == 0:
-            hole[found[0]] = ndimage.binary_fill_holes(part) & ~part
-            continue
-        sealed = np.ones((part.shape[0] + 2, part.shape[1]), bool)
-        sealed[1:-1] = part
-        if found[0][0].start > 0:
-            sealed[0] = False
-        if found[0][0].stop < plane.shape[0]:
-            sealed[-1] = False
-        hole[found[0]] = ndimage.binary_fill_holes(sealed)[1:-1] & ~part
+    box = bounding_box(shell)
+    part = shell[box]
+    if axis == 0:
+        out[box] = filled_flat(part) & ~part
+        return out
+    ends = (int(box[0].start == 0), int(box[0].stop == shell.shape[0]))
+    sealed = np.moveaxis(np.pad(part, (ends, (0, 0), (0, 0)), constant_values=True), axis, 0)
+    holes = np.moveaxis(filled_flat(sealed), 0, axis)[ends[0] : ends[0] + len(part)]
+    out[box] = holes & ~part
     return out
 
 

@@ -57,15 +57,23 @@ class Surroundings:
 
 def _towards(mask: Mask, direction: tuple[int, int, int], steps: int) -> Mask:
     """Voxels from which the mask is met within so many steps in a direction."""
+    out = _moved(mask, direction, 1)
+    reached = 1
+    while reached < steps:  # what was reached, moved on by as many steps at once
+        further = min(reached, steps - reached)
+        out |= _moved(out, direction, further)
+        reached += further
+    return out
+
+
+def _moved(mask: Mask, direction: tuple[int, int, int], steps: int) -> Mask:
     out = np.zeros_like(mask)
-    moved = mask
-    for _ in range(steps):
-        source = tuple(slice(max(0, d), n + min(0, d)) for d, n in zip(direction, mask.shape, strict=True))
-        target = tuple(slice(max(0, -d), n + min(0, -d)) for d, n in zip(direction, mask.shape, strict=True))
-        shifted = np.zeros_like(mask)
-        shifted[target] = moved[source]
-        moved = shifted
-        out |= moved
+    by = [steps * d for d in direction]
+    if any(abs(d) >= n for d, n in zip(by, mask.shape, strict=True)):
+        return out
+    source = tuple(slice(max(0, d), n + min(0, d)) for d, n in zip(by, mask.shape, strict=True))
+    target = tuple(slice(max(0, -d), n + min(0, -d)) for d, n in zip(by, mask.shape, strict=True))
+    out[target] = mask[source]
     return out
 
 

@@ -233,3 +233,9 @@ def bounding_box(mask: Mask, margin: int = 0) -> tuple[slice, slice, slice]:
         places = np.flatnonzero(mask.any(axis=others))
         found.append(slice(max(0, int(places[0]) - margin), min(mask.shape[axis], int(places[-1]) + 1 + margin)))
     return found[0], found[1], found[2]
+
+
+def filled_flat(mask: Mask) -> Mask:
+    """Fill the holes within each axial slice: what no path over faces joins to the slice's border."""
+    outside = sections(np.pad(~mask, ((0, 0), (1, 1), (1, 1)), constant_values=True))
+    return (outside != outside[:, :1, :1])[:, 1:-1, 1:-1]

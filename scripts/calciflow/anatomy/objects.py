@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage, sparse
 from scipy.sparse import csgraph
 
-from calciflow.anatomy.grid import Grid, Mask, bounding_box, distance
+from calciflow.anatomy.grid import Grid, Mask, bounding_box, distance, filled_flat
 
 CORE_HU = (650.0, 480.0, 320.0)
 """Levels at which cores are sought, from the top: of two dense objects that blur into each other the valley counts."""
@@ -199,9 +199,7 @@ def describe(hu: NDArray[np.float32], mask: Mask, skin_depth: NDArray[np.float32
     tight = bounding_box(mask)
     hu, mask = hu[tight], mask[tight]
     closing = ndimage.binary_closing(np.pad(mask, 2), np.ones((1, 3, 3)))[2:-2, 2:-2, 2:-2] | mask
-    filled = closing.copy()
-    for plane, source in zip(filled, closing, strict=True):
-        plane |= ndimage.binary_fill_holes(source)
+    filled = filled_flat(closing)
     depth = distance(np.pad(filled, 1), grid.spacing)[1:-1, 1:-1, 1:-1]
     deepest = float(depth.max())
     inner = min(step[1:])
