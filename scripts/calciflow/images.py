@@ -3,15 +3,17 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import SimpleITK as sitk
 from isal import igzip
 from numpy.typing import DTypeLike, NDArray
 
 from calciflow.files import whole_file
 from calciflow.nifti import nib
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk  # loaded by those who call to_sitk or from_sitk: most stages don't
 
 _CHUNK = 1 << 24
 
@@ -69,8 +71,10 @@ class Volume:
         affine[:3, 3] += affine[:3, :3] @ np.array(start[::-1], float)
         return Volume(self.array[box], affine)
 
-    def to_sitk(self) -> sitk.Image:
+    def to_sitk(self) -> "sitk.Image":
         """Give the SimpleITK image (LPS) of this volume. The buffer is copied."""
+        import SimpleITK as sitk
+
         array = self.array.view(np.uint8) if self.array.dtype == bool else self.array
         image = sitk.GetImageFromArray(np.ascontiguousarray(array))
         flip = np.diag([-1.0, -1.0, 1.0])
@@ -81,8 +85,10 @@ class Volume:
         return image
 
     @staticmethod
-    def from_sitk(image: sitk.Image) -> "Volume":
+    def from_sitk(image: "sitk.Image") -> "Volume":
         """Take a scalar SimpleITK image (LPS)."""
+        import SimpleITK as sitk
+
         flip = np.diag([-1.0, -1.0, 1.0])
         affine = np.eye(4)
         affine[:3, :3] = flip @ np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())

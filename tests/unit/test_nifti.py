@@ -13,9 +13,10 @@ from calciflow.nifti import nib
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 DECODERS = {"pydicom", "requests", "PIL"}
 UNUSED = {
-    "suv": DECODERS | {"scipy.ndimage", "pandas", "matplotlib"},
+    "index": {"SimpleITK", "pandas", "scipy.ndimage"},
+    "suv": DECODERS | {"SimpleITK", "scipy.ndimage", "pandas", "matplotlib"},
     "register": DECODERS | {"scipy.stats", "scipy.signal", "pandas", "matplotlib"},
-    "lesions": DECODERS | {"scipy.stats", "scipy.signal", "matplotlib"},
+    "lesions": DECODERS | {"scipy.stats", "scipy.signal", "pandas", "matplotlib"},
     "compartments": DECODERS | {"scipy.stats", "scipy.signal", "matplotlib"},
 }
 
