@@ -12,7 +12,7 @@ from calciflow.files import read_json
 from calciflow.images import Volume, read_volume
 from calciflow.labels import region_label
 from calciflow.measure.boxes import grow
-from calciflow.placement.compartment import DIGITS, FLAT_CHANCE, hand_joint_mm, probabilities, sentence, survey
+from calciflow.placement.compartment import FLAT_CHANCE, hand_joint_mm, probabilities, sentence, survey
 from calciflow.placement.marks import Placed, marks
 from calciflow.placement.misregistered import mark_misregistered
 from calciflow.placement.region import place
@@ -119,7 +119,7 @@ def place_lesions(
                 shell_mm=shell_mm,
                 depth_mm=None if depth is None or pd.isna(depth) else float(depth),
                 sheet=sheet > 0,
-                digit=region in DIGITS,
+                region=region,
             ),
         )
         row.update({f"p_{name}": round(value, 4) for name, value in chances.items()})

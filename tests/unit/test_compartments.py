@@ -118,6 +118,18 @@ def test_at_a_joints_capsule_and_deep_to_fat_is_periarticular():
     assert only(placed(bodies.limb([shallow], half_z=24.0), joints=[wide])).compartment == "subcutaneous"
 
 
+@pytest.mark.parametrize("region", ["foot", "hand"])
+def test_the_reason_names_no_joint_that_lies_far_away(region):
+    """In the foot the nearest joint that the anatomy knows was once an elbow, 133 mm away."""
+    elbow = {"name": "elbow", "side": "left", "x_mm": 150.0, "y_mm": 0.0, "z_mm": 0.0, "radius_mm": 20.0}
+    limb = bodies.limb([Ball(17.5, 0.0, 0.0, 0.15, 600.0)], half_z=24.0)
+    limb.regions[:] = region_label(region, "right")
+    row = only(placed(limb, joints=[elbow]))
+    assert row.compartment == "periarticular"
+    assert "elbow" not in row.reason
+    assert f"from bone, in the {region}, full of small joints" in row.reason
+
+
 def test_over_the_metacarpals_runs_no_joint_but_at_carpus_and_knuckles_all_is_joint():
     # A tendon's nodule in the middle of the hand: 80 mm from the wrist's joint, 45 mm from the fingers.
     limb = bodies.limb([Ball(17.5, 0.0, 0.0, 0.15, 600.0)], half_z=66.0)

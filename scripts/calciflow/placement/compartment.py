@@ -256,7 +256,7 @@ def sentence(
     shell_mm: float,
     depth_mm: float | None,
     sheet: bool,
-    digit: bool,
+    region: str | None,
 ) -> str:
     """Why the compartment was chosen: one sentence with the numbers."""
     names = {"skin": "skin", "subcutaneous": "subcutaneous fat", "muscle": "muscle", "other": "other tissue"}
@@ -268,7 +268,11 @@ def sentence(
         parts.append(f"{depth_mm:.0f} mm under the surface")
     if compartment == "fascia" or (sheet and around.interface > 0.2):
         parts.append(f"a sheet, {100 * around.interface:.0f} % of it along the border of fat and muscle")
-    if compartment == "periarticular" and around.joint:
+    digit = region in DIGITS
+    if compartment == "periarticular" and region in JOINTED and np.isfinite(around.bone_mean):
+        # As decided: the joints that the anatomy knows (elbow, wrist, knee, ankle) may lie far from it.
+        parts.append(f"its middle {max(around.bone_mean, 0.0):.0f} mm from bone, in the {region}, full of small joints")
+    elif compartment == "periarticular" and around.joint:
         parts.append(f"{around.joint_mm:.0f} mm from the capsule of the {around.joint}")
     if compartment in ("subcutaneous", "skin") and np.isfinite(around.to_muscle):
         parts.append(f"fascia {around.to_muscle:.0f} mm deeper")
