@@ -128,6 +128,8 @@ def test_the_reason_names_no_joint_that_lies_far_away(region):
     assert row.compartment == "periarticular"
     assert "elbow" not in row.reason
     assert f"from bone, in the {region}, full of small joints" in row.reason
+    near = {**elbow, "name": "wrist", "x_mm": 40.0}
+    assert "capsule of the left wrist" in only(placed(limb, joints=[near])).reason
 
 
 def test_over_the_metacarpals_runs_no_joint_but_at_carpus_and_knuckles_all_is_joint():

@@ -269,8 +269,9 @@ def sentence(
     if compartment == "fascia" or (sheet and around.interface > 0.2):
         parts.append(f"a sheet, {100 * around.interface:.0f} % of it along the border of fat and muscle")
     digit = region in DIGITS
-    if compartment == "periarticular" and region in JOINTED and np.isfinite(around.bone_mean):
-        # As decided: the joints that the anatomy knows (elbow, wrist, knee, ankle) may lie far from it.
+    small = region in JOINTED and np.isfinite(around.bone_mean) and around.joint_mm > CARPUS_MM
+    if compartment == "periarticular" and small:
+        # Of hands and feet the anatomy knows no joint but wrist and ankle.
         parts.append(f"its middle {max(around.bone_mean, 0.0):.0f} mm from bone, in the {region}, full of small joints")
     elif compartment == "periarticular" and around.joint:
         parts.append(f"{around.joint_mm:.0f} mm from the capsule of the {around.joint}")
