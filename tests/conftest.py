@@ -24,7 +24,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long ones first: a group stays with one worker, and begun last it would keep that at work while others wait."""
 
     def turn(item: pytest.Item) -> int:
-        marks = ("slurm", "xdist_group", "slow")
-        return next((place for place, name in enumerate(marks) if item.get_closest_marker(name)), len(marks))
+        group = item.get_closest_marker("xdist_group")
+        study = group is not None and group.args == ("study",)  # the longest
+        ranks = (item.get_closest_marker("slurm"), study, group, item.get_closest_marker("slow"))
+        return next((place for place, found in enumerate(ranks) if found), len(ranks))
 
     items.sort(key=turn)
