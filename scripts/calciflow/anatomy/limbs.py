@@ -213,7 +213,8 @@ def find_arms(skeleton: Skeleton, root: int, thorax: Mask, pelvis_z: float, head
     depth = distance(solid, grid.spacing)[tuple(nodes.T)]
     arms: list[Arm] = []
     free = reach & ~closed_way & (entry >= 0)
-    way = np.where(entry >= 0, far - far[np.maximum(entry, 0)], 0.0)
+    way, left = np.zeros(len(nodes)), entry >= 0
+    way[left] = far[left] - far[entry[left]]
     # One arm a bundle: all nodes whose entries lie near each other.
     for _ in range(2):
         if not free.any():
