@@ -52,3 +52,10 @@ def test_foam_is_none():
     inside, _ = hand(y, x, z)
     hu[inside] = -300
     assert not outline(hu, GRID).body[inside].any()
+
+
+def test_a_field_of_view_within_the_body_is_all_body():
+    """A spine or a hip reconstructed large: no air at all, not even in the corners."""
+    hu = np.full(SHAPE, 40.0, np.float32)
+    hu[:, 15:25, 25:35] = 700
+    assert outline(hu, GRID).body.all()

@@ -65,7 +65,9 @@ def _flesh(solid: Mask, hu: NDArray[np.float32], grid: Grid) -> Mask:
     deepest = np.zeros(count + 1)
     np.maximum.at(deepest, flat, distance(solid, grid.spacing).ravel())
     boxes = cc3d.statistics(labels)["bounding_boxes"]
-    extent = np.array([max((p.stop - p.start) * s for p, s in zip(b, grid.spacing, strict=True)) for b in boxes])
+    # Where flesh fills the whole field of view, label 0 has no box.
+    sides = [[(p.stop - p.start) * s for p, s in zip(box, grid.spacing, strict=True)] for box in boxes[1:]]
+    extent = np.array([0.0, *(max(side) for side in sides)])
     keep = (size * grid.block_ml >= SMALLEST_PIECE_ML) & (flesh >= LEAST_FLESH * size)
     keep &= flesh + bone >= FLESH_SHARE * size
     keep &= ~((deepest < SHEET_MM) & (extent > 150.0))
