@@ -60,14 +60,20 @@ rule all:
         "results/audit.json",
         every_scan_file,
         crashed_in_index,
+    message:
+        "the study is complete"
 
 
 rule screening:
     input:
         "results/screening.tsv",
+    message:
+        "the sources are screened"
 
 
 # SUV images alone: also of scans that lack nothing but a CT.
 rule suv_images:
     input:
         suv_images_possible,
+    message:
+        "the SUV images are there"
