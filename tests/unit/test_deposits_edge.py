@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import erf
 
-from calciflow.deposits.ct import height_over_noise, stands_out
+from calciflow.deposits.ct import edge_fall, height_over_noise, stands_out
 from calciflow.deposits.edge import beyond_edge, edge_reach
 from calciflow.measure.boxes import dilate_voxels
 
@@ -67,9 +67,10 @@ def test_a_deposit_that_touches_bone_stands_out_and_a_bone_drawn_too_thin_does_n
     thin[..., -1] = False
     edge = ~skeleton & (hu >= 130)
     assert edge.any()
-    assert not stands_out(hu, edge & ~dilate_voxels(thin, (1, 1, 1)), thin, dilate_voxels(thin, (1, 1, 1)))
+    fall = edge_fall((2.0, 2.0, 2.0), (0.84, 0.84, 0.84))
+    assert not stands_out(hu, edge & ~dilate_voxels(thin, (1, 1, 1)), thin, dilate_voxels(thin, (1, 1, 1)), fall)
     hu[3:6, 3:6, 12:16] = 500
-    assert stands_out(hu, ~rim & (hu >= 130), skeleton, rim)
+    assert stands_out(hu, ~rim & (hu >= 130), skeleton, rim, fall)
 
 
 def test_a_small_deposit_between_fat_and_muscle_is_told_by_its_height():
@@ -78,3 +79,29 @@ def test_a_small_deposit_between_fat_and_muscle_is_told_by_its_height():
     hu[0, 2, 2] = 176
     seed = hu > 130
     assert height_over_noise(hu, seed, np.array([7.0], np.float32)) == pytest.approx((176 - 70) / 7)
+
+
+@pytest.mark.parametrize(("step", "sigma"), [(2.0, 0.84), (1.0, 0.7), (2.0, 1.2), (1.5, 1.0), (4.0, 1.2)])
+@pytest.mark.parametrize("part", [0.0, 0.2, 0.4, 0.6, 0.8])
+def test_the_edge_of_a_bone_drawn_a_voxel_too_thin_falls_faster(step, sigma, part):
+    hu, skeleton = slab(step, sigma, (10 + part) * step)
+    thin = np.roll(skeleton, -1, axis=2)
+    thin[..., -1] = False
+    rim = dilate_voxels(thin, (1, 1, 1))
+    seed = ~rim & (hu >= 130)
+    fall = edge_fall((step,) * 3, (sigma,) * 3)
+    assert 0.5 < fall < 0.7
+    assert not stands_out(hu, seed, thin, rim, fall)
+
+
+def test_a_fingertips_nodule_beside_the_phalanx_stands_out():
+    """In slices of 4 mm its brightest voxels lie in the bone's rim, and the one beyond keeps 0.62 of their height."""
+    hu = np.full((3, 9, 9), 40, np.int16)
+    skeleton = np.zeros(hu.shape, bool)
+    hu[2, 5:, 2:6], skeleton[2, 5:, 2:6] = 575, True
+    hu[1, 4, 4:7] = (446, 463, 210)
+    hu[1, 3, 4:6] = (304, 120)
+    rim = dilate_voxels(skeleton, (1, 1, 1))
+    seed = ~rim & (hu >= 130)
+    assert seed[1, 3, 4]
+    assert stands_out(hu, seed, skeleton, rim, edge_fall((4.0, 1.45, 1.45), (1.15, 0.98, 0.98)))

@@ -7,7 +7,7 @@ import cc3d
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri
 
 from calciflow.deposits.crop import CtCrop, rim_of
 from calciflow.deposits.edge import beyond_edge
@@ -43,8 +43,10 @@ HINT_VOXELS = 6
 HINT_NOISE = 1.8
 """A small component is looked at closely if its 3 x 3 mean rises by that many standard deviations of a voxel."""
 
-EDGE_FALL = 0.75
-"""Two voxels beside bone differ by more than that if both are bone's edge: voxels are at least as wide as the blur."""
+EDGE_DOUBT = 1.6
+"""Voxels by which the map may draw bone too thin: half of one by drawing whole voxels, and one by a mistake. A seed
+beside the rim then lies on bone's true edge, at half its height, and the rim a voxel within it; the tenth is for soft
+tissue brighter than assumed."""
 
 DENSEST_SOFT_HU = 70.0
 """Muscle, tendon and fresh blood read 40 to 70 HU without contrast agent."""
@@ -162,6 +164,7 @@ def find_deposits(
     components, count = _components(hu, allowed, threshold)
     body_ml = float((labels > 0).sum()) * ct.voxel_ml
     element_ml = float(np.prod([FWHM_PER_SIGMA * s for s in rules.blur_mm])) / 1000.0
+    fall = edge_fall(spacing, rules.blur_mm)
     least_z = STREAK_MARGIN * false_alarm_z(body_ml, element_ml)
 
     def crop(box: Box) -> CtCrop:
@@ -175,7 +178,7 @@ def find_deposits(
         box = grow(tight, MARGIN_MM, spacing, hu.shape)
         seed = (components[box] == label) & clear[box]
         others = (components[box] > 0) & (components[box] != label) & clear[box]
-        if not seed.any() or not stands_out(hu[box], seed, skeleton[box], rim[box]):
+        if not seed.any() or not stands_out(hu[box], seed, skeleton[box], rim[box], fall):
             dropped["edge of bone"] += 1
             continue
         sure = height_over_noise(hu[box], seed, noise[box[0]])
@@ -211,17 +214,31 @@ def find_deposits(
     return deposits, dropped
 
 
+def edge_fall(spacing: Spacing, blur_mm: tuple[float, float, float]) -> float:
+    """What the blurred edge of a bone drawn ``EDGE_DOUBT`` voxels too thin keeps from the rim to the next voxel.
+
+    The rim's centre lies half a voxel beyond the drawn border, the next one a voxel farther. Sharpest where voxels are
+    widest for their blur; the largest share along the axes counts.
+    """
+    within = min(step / max(sigma, 1e-6) for step, sigma in zip(spacing, blur_mm, strict=True))
+    return float(ndtr((EDGE_DOUBT - 1.5) * within) / ndtr((EDGE_DOUBT - 0.5) * within))
+
+
 def stands_out(
-    hu: NDArray[np.int16], seed: NDArray[np.bool_], skeleton: NDArray[np.bool_], rim: NDArray[np.bool_]
+    hu: NDArray[np.int16],
+    seed: NDArray[np.bool_],
+    skeleton: NDArray[np.bool_],
+    rim: NDArray[np.bool_],
+    fall: float,
 ) -> bool:
     """Whether a seed beside bone is more than bone's blurred edge where the map draws bone too thin.
 
-    An edge falls from bone outwards, and blur makes it fall fast: a seed with a voxel that is nearly as bright as all
-    that lies between it and the bone (``EDGE_FALL``) is no edge.
+    An edge falls from bone outwards, and blur makes it fall fast: a seed with a voxel that keeps more than ``fall``
+    (:func:`edge_fall`) of all that lies between it and the bone is no edge.
     """
     between = np.where(rim & ~skeleton, hu, np.int16(SOFT_TISSUE_HU))
     between = ndimage.maximum_filter(between, size=3, mode="nearest")[seed] - SOFT_TISSUE_HU
-    return bool((hu[seed] - SOFT_TISSUE_HU >= EDGE_FALL * between).any())
+    return bool((hu[seed] - SOFT_TISSUE_HU >= fall * between).any())
 
 
 def height_over_noise(hu: NDArray[np.int16], seed: NDArray[np.bool_], noise: NDArray[np.float32]) -> float:
