@@ -27,12 +27,16 @@ def scan(draw, spacing, shape=(15, 40, 40), noise=8.0):
     return Volume(image, np.diag([spacing[2], spacing[1], spacing[0], 1.0]))
 
 
-def measured(ct, tissues, noise=8.0):
-    """The only deposit that is found."""
+def found(ct, tissues, noise=8.0):
     blur = (ct.spacing[0] / np.sqrt(12), *2 * (np.hypot(KERNEL_SD_MM, ct.spacing[1] / np.sqrt(12)),))
     slices = np.ones(len(ct.array), np.float32)
     rules = CtRules(130 * slices, noise * slices, blur, 0.005, 2.0)
-    deposits, _ = find_deposits(ct, tissues, tissues == BONE, rules)
+    return find_deposits(ct, tissues, tissues == BONE, rules)[0]
+
+
+def measured(ct, tissues, noise=8.0):
+    """The only deposit that is found."""
+    deposits = found(ct, tissues, noise)
     assert len(deposits) == 1
     return deposits[0].density
 
@@ -93,3 +97,29 @@ def test_bone_in_the_next_slice_hides_no_mass():
     ml = 4 / 3 * np.pi * radius**3 / 1000
     assert got.mass_hu_ml == pytest.approx(contrast * ml, rel=0.1)
     assert got.volume_ml == pytest.approx(ml, rel=0.15)
+
+
+@pytest.mark.parametrize("joined", [True, False])
+@pytest.mark.parametrize(
+    ("bone_mm", "thick_mm", "apart_deg", "half_deg", "half_z", "pixel", "turn_deg"),
+    [(5, 2.9, 57, 13, 1.5, 2.1, 9), (4, 2.5, 34, 16, 2.5, 2.1, 52), (4, 2.85, 54, 19, 1.5, 1.5, 90)],
+)
+def test_a_deposit_that_wraps_around_a_bone_is_one(
+    bone_mm, thick_mm, apart_deg, half_deg, half_z, pixel, turn_deg, joined
+):
+    """Thick at both ends, and within bone's rim between them, where no seed lies: it was two or three deposits."""
+
+    def draw(z, y, x):
+        radius = np.hypot(y, x) + 0 * z
+        angle = (np.degrees(np.arctan2(y, x)) + 0 * z - turn_deg + 180) % 360 - 180
+        on = (np.abs(z) < half_z) & (radius >= bone_mm)
+        middle = on & (radius < bone_mm + thick_mm) & (np.abs(angle) < apart_deg + half_deg)
+        ends = on & (radius < bone_mm + 5) & (np.abs(np.abs(angle) - apart_deg) < half_deg)
+        return np.where(ends | (middle & joined), 600.0, np.where(radius < bone_mm, 900.0, 50.0))
+
+    ct = scan(draw, (2.0, pixel, pixel))
+    y = (np.arange(40) + 0.5 - 20) * pixel
+    bone = np.hypot(y[:, None], y[None, :]) < bone_mm
+    tissues = np.broadcast_to(np.where(bone, BONE, MUSCLE), ct.array.shape).astype(np.uint8)
+    deposits = found(ct, tissues)
+    assert len(deposits) == (1 if joined else 2)

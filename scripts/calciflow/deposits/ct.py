@@ -190,8 +190,9 @@ def find_deposits(
             dropped["noise"] += 1
             continue
         painted[box] |= cut[0]
-        # Faint deposits side by side overlap in their half heights: what is over the threshold tells them apart.
-        core = cut[0] & seed
+        # Faint deposits side by side overlap in their half heights: what is over the threshold tells them apart. In
+        # bone's rim, which has no seeds, a deposit's own flanks hang together.
+        core = cut[0] & (seed | (rim[box] & (hu[box] >= threshold[box[0]])))
         joined[box] |= widen(core, rules.merge_mm / 2.0, spacing)
     deposits = []
     groups = cc3d.connected_components(joined, connectivity=26)
