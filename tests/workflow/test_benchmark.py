@@ -17,9 +17,9 @@ def test_three_scans(tmp_path):
     table = read_table(out / "summary.tsv").set_index(["quantity", "subset"])["estimate"]
     assert table["sensitivity", "elsewhere"] >= 0.5
     assert table["sensitivity", "5 mm from bone and more"] >= 0.5
-    # traps come on top: two of these three scans hold a hip prosthesis, whose streaks alone gave 28
+    # traps come on top: spurs and arthritis here, which gave five of six
     false = read_table(out / "false_positives.tsv")
-    assert (~false["cause"].astype(str).str.startswith("trap: ")).sum() <= 3 * 5
+    assert (~false["cause"].astype(str).str.startswith("trap: ")).sum() <= 3 * 2
     assert abs(table["volume error", "median, %"]) < 30
     assert table["SUVmax error", "median size, %"] < 15
     assert table["right class", "found alone"] >= 0.7
