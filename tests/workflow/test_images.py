@@ -36,6 +36,7 @@ def planned_by_table(*rules):
     return {rule: count for rule, count in found.items() if rule not in ("change", "course")}
 
 
+@pytest.mark.slow
 def test_volumes_go_and_results_stay_the_same(study, base, tmp_path):
     set_config(study)
     assert study.planned() == expected("report")
