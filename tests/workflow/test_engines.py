@@ -113,7 +113,6 @@ def with_program(study, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_totalsegmentator_is_run_and_its_map_used(with_program):
     study = with_program
     assert study.finished("--cores", "2") == {"segment": 2, **DOWNSTREAM["tissues"]}
