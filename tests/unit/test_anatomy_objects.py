@@ -1,9 +1,11 @@
 """Vessels full of contrast agent, told from spongy bone and from deposits by their shape and evenness."""
 
+import cc3d
 import numpy as np
+from scipy import ndimage
 
 from calciflow.anatomy.grid import Grid
-from calciflow.anatomy.objects import is_contrast, is_tube
+from calciflow.anatomy.objects import is_contrast, is_tube, split
 
 STEP = (3.0, 1.5, 1.5)
 RNG = np.random.default_rng(6)
@@ -50,3 +52,16 @@ def test_spongy_bone_with_its_cortex_is_not_even():
     mask, _ = vessel()
     hu = np.where(mask, 200.0, 50.0) + RNG.normal(0, 40, mask.shape)
     assert not is_contrast(hu.astype(np.float32), mask, grid(mask.shape))
+
+
+def test_more_specks_of_noise_than_16_bits_count_are_labelled():
+    """A noisy low-dose CT holds 50,000 and more: their pairs were numbered beyond 32 bits, and the scan ended there."""
+    noise = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(120, 150, 150)), 0.6)
+    hu = (250.0 * noise / noise.std()).astype(np.float32)
+    dense = hu > 450
+    labels, count = split(hu, dense)
+    assert count > 46_341  # the root of 2^31
+    assert ((labels > 0) == dense).all()
+    pieces = cc3d.connected_components(dense, connectivity=6, return_N=True)[1]
+    assert count >= pieces, "an object is in one piece"
+    assert labels.max() == count == len(np.unique(labels)) - 1

@@ -128,6 +128,7 @@ def _join(labels: Labels, count: int) -> tuple[Labels, int]:
             break
         graph = sparse.coo_matrix((np.ones(int(joins.sum())), (one[joins], most[joins])), shape=(count + 1, count + 1))
         _, part = csgraph.connected_components(graph, directed=False)
+        part = part.astype(np.int64)  # pairs are numbered below: of 50,000 specks of noise beyond 32 bits
         group = part[group]
         first, second = part[first], part[second]
         inner = first == second
