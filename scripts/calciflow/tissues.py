@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from calciflow.anatomy.body import outline, refine
+from calciflow.anatomy.bone import tempered
 from calciflow.anatomy.cavity import find_cavity
 from calciflow.anatomy.draw import bone_edge, rim, skin_shell, spread
 from calciflow.anatomy.grid import (
@@ -31,6 +32,7 @@ from calciflow.anatomy.plan import find_levels, find_midline, follow_arms, trunk
 from calciflow.anatomy.regions import assign
 from calciflow.anatomy.skeleton import Finding, find_skeleton, settle
 from calciflow.anatomy.soft import FAT_EDGE_HU, find_lungs, muscle_compartment
+from calciflow.anatomy.twin import Twins
 from calciflow.files import write_json
 from calciflow.images import Volume, read_volume, write_volume
 from calciflow.labels import REGION_LABELS, TISSUES, region_label, region_of
@@ -117,9 +119,10 @@ def _segment_box(volume: Volume, body: Mask, air: Mask, grid_mm: float, at_borde
     lungs = find_lungs(hu, air, grid)
 
     middle_grid = _whole_blocks(ct.shape, spacing, BONE_GRID_MM)
-    middle = block_mean(ct, middle_grid)
+    inside = transfer(body, grid, middle_grid)
+    middle = tempered(block_mean(ct, middle_grid), inside, middle_grid)
     depth = distance(body, grid.spacing)
-    finding = find_skeleton(middle, transfer(body, grid, middle_grid), transfer(depth, grid, middle_grid), middle_grid)
+    finding = find_skeleton(middle, inside, transfer(depth, grid, middle_grid), middle_grid)
 
     # First with the sure skeleton; where the other dense objects lie then says what they are.
     bone = covered(finding.bone, middle_grid, grid) > 0.3
@@ -138,7 +141,7 @@ def _segment_box(volume: Volume, body: Mask, air: Mask, grid_mm: float, at_borde
     trunk_bone |= (covered(finding.others, middle_grid, grid) > 0.2) & outer & trunk
     cavity = find_cavity(hu, compartment, lungs, air, trunk_bone, trunk, column, grid)
 
-    finding, uncertain = _decide(finding, regions, cavity, aside, grid, middle_grid, volume)
+    finding, uncertain = _decide(finding, regions, cavity, aside, float(midline.point[0]), grid, middle_grid, volume)
     skeleton, leftover = finding.bone, finding.others & ~finding.bone
 
     outside = refine(ct, body, grid)
@@ -175,30 +178,35 @@ def _decide(
     regions: NDArray[np.uint8],
     cavity: Mask,
     aside: NDArray[np.float32],
+    plane: float,
     grid: Grid,
     middle_grid: Grid,
     volume: Volume,
 ) -> tuple[Finding, list[dict[str, float]]]:
-    """Judge the dense objects by their places as well, and list what is uncertain."""
+    """Judge the dense objects by their places and by symmetry as well, and list what is uncertain."""
     ratio = np.array(middle_grid.factors, float)
     wall = dilate(cavity, RIB_LAYER_MM, grid.spacing) & ~cavity
     away = np.broadcast_to(aside, cavity.shape)
     middle = middle_rows(regions, away)
 
-    def fine(candidate: Candidate) -> NDArray[np.float64]:
-        return (np.array(candidate.centre) + 0.5) * ratio - 0.5
+    def fine(blocks: NDArray[Any]) -> NDArray[np.float64]:
+        return np.asarray((blocks + 0.5) * ratio - 0.5)
 
     def place(candidate: Candidate) -> Place:
-        at = tuple(np.clip((fine(candidate) / grid.factors).astype(int), 0, np.array(grid.shape) - 1))
+        at = tuple(np.clip((fine(np.array(candidate.centre)) / grid.factors).astype(int), 0, np.array(grid.shape) - 1))
         label = int(regions[at])
         name = region_of(label)[0] if label else ""
         return Place(name, bool(cavity[at]), bool(wall[at]), float(away[at]), bool(at[1] < middle[at[0]]))
 
-    settled, chances = settle(finding, place, middle_grid)
+    dense = np.argwhere(finding.labels)
+    labels = finding.labels[tuple(dense.T)]
+    sure = finding.sure[labels]
+    twins = Twins(volume.world(fine(dense)), labels, sure, plane) if sure.any() else None
+    settled, chances = settle(finding, place, twins, middle_grid)
     uncertain = []
     for candidate, chance in chances:
         if UNCERTAIN[0] < chance < UNCERTAIN[1]:
-            x, y, z = volume.world(fine(candidate)[None])[0]
+            x, y, z = volume.world(fine(np.array(candidate.centre))[None])[0]
             uncertain.append(
                 {
                     "x_mm": round(float(x), 1),

@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from calciflow.anatomy import skeleton
-from calciflow.anatomy.bone import dense_bone, fill_marrow, whole_cranium
+from calciflow.anatomy.bone import NOISY_HU, dense_bone, fill_marrow, tempered, whole_cranium
 from calciflow.anatomy.grid import blocks, distance
 from calciflow.anatomy.judge import Place, probability
 from calciflow.anatomy.objects import describe, split
@@ -51,6 +51,21 @@ def test_a_long_bone_is_bone_with_its_marrow(noise):
     assert not result.skull.any()
 
 
+def test_noise_is_measured_and_calmed_where_it_would_look_like_bone():
+    """120 HU of noise in each block made 100,000 specks, each of which was described: minutes a scan."""
+    for noise in (10.0, 25.0, 40.0, 120.0):
+        hu = limb(noise)
+        calmed = tempered(hu, LIMB, GRID)
+        assert (calmed is hu) == (noise < NOISY_HU)
+    assert split(hu, (hu > 150.0) & LIMB)[1] > 3000
+    assert split(calmed, (calmed > 150.0) & LIMB)[1] < 100
+    radius = np.hypot(Y - 90, X - 90)
+    bone = found(calmed).bone
+    assert bone[radius < 12].mean() > 0.95
+    assert bone[(radius > 22) & LIMB].mean() < 0.005
+    assert tempered(np.full(SHAPE, -1000.0, np.float32), LIMB, GRID).max() == -1000.0
+
+
 @pytest.mark.parametrize("radius", [4.0, 6.0, 12.0])
 @pytest.mark.parametrize("value", [400.0, 900.0, 1500.0])
 def test_a_solid_nodule_in_muscle_is_no_bone_however_dense(radius, value):
@@ -84,7 +99,7 @@ def test_a_nodule_that_blurs_into_bone_is_told_from_it():
     own = np.bincount(labels[nodule & (radius > 20)]).argmax()
     shaft = np.bincount(labels[np.abs(radius - 12.5) < 1.5]).argmax()
     assert own != shaft
-    settled, _ = settle(found(hu), lambda _: Place("thigh"), GRID)
+    settled, _ = settle(found(hu), lambda _: Place("thigh"), None, GRID)
     assert settled.bone[nodule & (radius > 20)].mean() < 0.1
     assert settled.bone[radius < 12].mean() > 0.98  # and the bone is whole
 

@@ -21,7 +21,7 @@ from calciflow.cluster.identity import job_prefix
 from calciflow.forecast import STUDY_JOBS
 from calciflow.resources import index_memory_mb
 from calciflow.study import IMAGES
-from harness import copy_code, write_sheets
+from harness import Study, copy_code, write_sheets
 from slurm_cluster import Cluster, wait_until
 
 MISSING = slurm_cluster.missing()
@@ -345,10 +345,7 @@ def tiny(tmp_path_factory):
         write_dicom(tiny_leg(number), root / "study" / "scans" / str(number))
     local = root / "local"
     shutil.copytree(root / "study", local)
-    code = copy_code(root / "code")
-    environment = {**os.environ, "PYTHONPATH": str(code / "scripts")}
-    command = [sys.executable, "-m", "calciflow.launcher", "run", str(local)]
-    subprocess.run(command, env=environment, check=True, capture_output=True)
+    Study(local, copy_code(root / "code")).run()
     return root / "study", files(local)
 
 

@@ -266,12 +266,20 @@ def evidence(candidate: Candidate, place: Place) -> dict[str, float]:
     }
 
 
-def probability(candidate: Candidate, place: Place | None = None) -> float:
-    """Probability that a dense object is bone; without a place from its build and surroundings alone."""
+def is_inside_bone(candidate: Candidate) -> bool:
+    """Whether a dense object lies in the cancellous bone of another, where its build says nothing."""
+    return candidate.around.enclosed > INNER_SHARE and candidate.around.bed_hu > INNER_HU
+
+
+def probability(candidate: Candidate, place: Place | None = None, against: float = 0.0) -> float:
+    """Probability that a dense object is bone; without a place from its build and surroundings alone.
+
+    ``against``: log-odds that other evidence takes from bone (``twin.against_bone``).
+    """
     if place is not None and place.in_cavity:
         return 0.0
-    if candidate.around.enclosed > INNER_SHARE and candidate.around.bed_hu > INNER_HU:
+    if is_inside_bone(candidate):
         return 0.98
     numbers = evidence(candidate, place or Place())
-    odds = sum(weight * numbers[name] for name, weight in weights_of(candidate, place).items())
+    odds = sum(weight * numbers[name] for name, weight in weights_of(candidate, place).items()) - against
     return float(1.0 / (1.0 + np.exp(-np.clip(odds, -30.0, 30.0))))

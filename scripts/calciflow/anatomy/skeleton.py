@@ -15,8 +15,9 @@ from scipy import ndimage
 from calciflow.anatomy.bone import calm, dense_bone, fill_marrow, whole_cranium
 from calciflow.anatomy.evidence import REACH_MM, SOFT_HU, axes_of, groups, in_line, look_around, saddles
 from calciflow.anatomy.grid import Grid, Mask, widened
-from calciflow.anatomy.judge import ANCHOR_ODDS, Candidate, Place, build_odds, probability
+from calciflow.anatomy.judge import ANCHOR_ODDS, Candidate, Place, build_odds, is_inside_bone, probability
 from calciflow.anatomy.objects import Labels, describe, is_contrast, is_tube, split
+from calciflow.anatomy.twin import Twins, against_bone
 from calciflow.anatomy.vault import on_the_vault
 
 SMALLEST_ML = 0.02
@@ -31,6 +32,9 @@ CONTRAST_OBJECT_ML = 1.0
 LIKELY, TAKEN = 0.5, 0.65
 """Probabilities from which an object is bone, for finding the plan and in the end: to lose a deposit costs more than to
 show a piece of bone that is listed as uncertain."""
+
+SURE = 0.9963
+"""What is bone whatever the other side says: symmetry takes a log-odds of 5 at most (``twin.MOST``)."""
 
 Flags = NDArray[np.bool_]
 Box = tuple[slice, slice, slice]
@@ -65,6 +69,13 @@ class Finding:
     candidates: list[Candidate]
     hu: NDArray[np.float32]
     blood: Mask
+
+    @property
+    def sure(self) -> Flags:
+        """For each label: whether it is bone by its own build."""
+        sure = self.taken.copy()
+        sure[[candidate.label for candidate in self.candidates]] = False
+        return sure
 
     @property
     def others(self) -> Mask:
@@ -176,9 +187,11 @@ def _but(filled: Mask, labels: Labels, taken: Flags) -> Mask:
 
 
 def settle(
-    finding: Finding, place: Callable[[Candidate], Place], grid: Grid
+    finding: Finding, place: Callable[[Candidate], Place], twins: Twins | None, grid: Grid
 ) -> tuple[Finding, list[tuple[Candidate, float]]]:
     """Judge every candidate again, now that its place in the body is known.
+
+    ``twins`` ask the other side about those that pass for bone; None: there is no other side.
 
     Returns
     -------
@@ -188,7 +201,10 @@ def settle(
     taken = finding.taken.copy()
     chances = []
     for candidate in finding.candidates:
-        chance = probability(candidate, place(candidate))
+        here = place(candidate)
+        chance = probability(candidate, here)
+        if twins is not None and TAKEN <= chance < SURE and not is_inside_bone(candidate):
+            chance = probability(candidate, here, against_bone(twins.apart_mm(candidate, here.region)))
         chances.append((candidate, chance))
         taken[candidate.label] = chance >= TAKEN
     changed = np.flatnonzero(taken != finding.taken)
