@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from calciflow.anatomy import skeleton
-from calciflow.anatomy.bone import NOISY_HU, dense_bone, fill_marrow, tempered, whole_cranium
+from calciflow.anatomy.bone import NOISY_HU, calm, dense_bone, fill_marrow, tempered, whole_cranium
 from calciflow.anatomy.grid import blocks, distance
 from calciflow.anatomy.judge import Place, probability
 from calciflow.anatomy.objects import describe, split
@@ -93,7 +93,7 @@ def test_a_nodule_that_blurs_into_bone_is_told_from_it():
     nodule = ball(hu, (60, 90, 90 + 15 + 3 + 8), 8.0, 700)  # 3 mm from the cortex: one block and a half
     hu = ndimage.gaussian_filter(hu, (0.4, 0.7, 0.7))
     radius = np.hypot(Y - 90, X - 90)
-    dense, _ = dense_bone(hu, LIMB, GRID)
+    dense, _ = dense_bone(hu, calm(hu, GRID), LIMB, GRID)
     assert dense[20, 45, 45 + 8]  # the gap is dense as well
     labels, _ = split(hu, dense)
     own = np.bincount(labels[nodule & (radius > 20)]).argmax()
@@ -134,7 +134,8 @@ def test_contrast_in_a_vessel_is_no_bone():
     hu = limb()
     vessel = np.hypot(Y - 90, X - 130) < 11
     hu[vessel] = 210
-    dense, _ = dense_bone(ndimage.gaussian_filter(hu, (0, 0.6, 0.6)), LIMB, GRID)
+    hu = ndimage.gaussian_filter(hu, (0, 0.6, 0.6))
+    dense, _ = dense_bone(hu, calm(hu, GRID), LIMB, GRID)
     assert dense[vessel].mean() < 0.05
     assert dense[np.abs(np.hypot(Y - 90, X - 90) - 12.5) < 1.5].mean() > 0.95
 

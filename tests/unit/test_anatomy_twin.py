@@ -54,10 +54,10 @@ PIECE = grid((-66, -60), (-4, 4), (-4, 6))
 def test_a_deposit_beside_bone_has_no_mirror_image_and_a_piece_of_bone_has(degrees, shift):
     other = turned(mirrored(np.concatenate([bone(), PIECE])), degrees, shift)
     shaft, twin = other[: len(bone())], other[len(bone()) :]
-    alone = scene(bone(), shaft, PIECE).apart_mm(OBJECT, "thigh")
+    alone = scene(bone(), shaft, PIECE).apart_mm(OBJECT, Place("thigh"))
     # Its middle lies 8 mm from the shaft; blocks of 2 mm are fitted to a block and a half.
     assert alone == pytest.approx(8.0, abs=3.0)
-    both = scene(bone(), shaft, PIECE, twin).apart_mm(OBJECT, "thigh")
+    both = scene(bone(), shaft, PIECE, twin).apart_mm(OBJECT, Place("thigh"))
     assert both < BONE_MM
     assert against_bone(both) == 0.0 < against_bone(alone)
 
@@ -68,29 +68,35 @@ def test_sides_that_differ_by_what_people_differ_by_are_alike():
     other = mirrored(np.concatenate([bone(), PIECE]))
     wave = 3.0 * np.sin(other[:, [2]] / 20.0 + rng.uniform(0, 6, 3)) * rng.uniform(0.4, 1.0, 3)
     other = other + wave
-    apart = scene(bone(), other[: len(bone())], PIECE, other[len(bone()) :]).apart_mm(OBJECT, "thigh")
+    apart = scene(bone(), other[: len(bone())], PIECE, other[len(bone()) :]).apart_mm(OBJECT, Place("thigh"))
     assert against_bone(apart) == 0.0
 
 
 def test_symmetry_says_nothing_where_the_sides_cannot_be_compared():
     other = mirrored(bone())
-    assert scene(bone(), other, PIECE).apart_mm(OBJECT, "thigh") is not None
+    assert scene(bone(), other, PIECE).apart_mm(OBJECT, Place("thigh")) is not None
     # One limb in view.
-    assert scene(bone(), other[:40], PIECE).apart_mm(OBJECT, "thigh") is None
+    assert scene(bone(), other[:40], PIECE).apart_mm(OBJECT, Place("thigh")) is None
     # An arm that hangs, and one that is raised.
     raised = other[:, [0, 2, 1]] * (1, 1, -1) + np.array([0, 150, 0])
-    assert scene(bone(), raised, PIECE).apart_mm(OBJECT, "thigh") is None
+    assert scene(bone(), raised, PIECE).apart_mm(OBJECT, Place("thigh")) is None
     # The fit has run along to the next bone.
-    assert scene(bone(), other + np.array([FARTHEST_MM + 4, 0, 0]), PIECE).apart_mm(OBJECT, "thigh") is None
+    assert scene(bone(), other + np.array([FARTHEST_MM + 4, 0, 0]), PIECE).apart_mm(OBJECT, Place("thigh")) is None
     # Disease eats the ends of fingers on one side.
-    assert scene(bone(), other, PIECE).apart_mm(OBJECT, "fingers") is None
+    assert scene(bone(), other, PIECE).apart_mm(OBJECT, Place("fingers")) is None
+    # The cartilage of ribs hardens as it likes; behind, it has none, and a deposit that hangs on a rib is none.
+    free = replace(OBJECT, tied=False)
+    assert scene(bone(), other, PIECE).apart_mm(free, Place("chest", by_cavity=True)) is None
+    assert scene(bone(), other, PIECE).apart_mm(OBJECT, Place("abdomen", by_cavity=True)) is None
+    assert scene(bone(), other, PIECE).apart_mm(OBJECT, Place("chest")) is not None
+    assert scene(bone(), other, PIECE).apart_mm(free, Place("chest", by_cavity=True, dorsal=True)) is not None
     # A few blocks.
     small = replace(OBJECT, shape=replace(SHAPE, volume_ml=0.05))
-    assert scene(bone(), other, PIECE).apart_mm(small, "thigh") is None
+    assert scene(bone(), other, PIECE).apart_mm(small, Place("thigh")) is None
     # At the midline an object is its own mirror image.
     middle = grid((PLANE - 4, PLANE + 4), (-4, 4), (-4, 6))
     near = bone() + np.array([55, 0, 0])
-    assert scene(near, mirrored(near), middle).apart_mm(OBJECT, "chest") is None
+    assert scene(near, mirrored(near), middle).apart_mm(OBJECT, Place("chest")) is None
 
 
 def test_symmetry_weighs_but_does_not_decide():

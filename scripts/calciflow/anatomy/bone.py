@@ -86,26 +86,28 @@ def calm(hu: NDArray[np.float32], grid: Grid) -> NDArray[np.float32]:
 def tempered(hu: NDArray[np.float32], body: Mask, grid: Grid) -> NDArray[np.float32]:
     """HU as they are, or calmed where noise alone would look like bone (see ``NOISY_HU``).
 
-    Noise is the spread of soft tissue about its calmed HU, by the median: edges between tissues play no part.
+    Noise is the spread of soft tissue about its mean in the slice, by the median: edges between tissues play no part.
+    A slice in four says it.
     """
-    mean = calm(hu, grid)
-    soft = body & (mean > 0.0) & (mean < DENSE_HU)
-    if not soft.any():
+    some, inside = hu[::4], body[::4]
+    near = [min(3, end) for end in hu.shape[1:]]
+    mean = ndimage.uniform_filter(some, size=(1, *near), mode="nearest")
+    soft = inside & (mean > 0.0) & (mean < DENSE_HU)
+    blocks = near[0] * near[1]
+    if blocks == 1 or not soft.any():
         return hu
-    blocks = 3.0 ** sum(step < CALM_MM for step in grid.spacing)
     # A block is itself part of the mean that it is compared with.
-    sd = 1.4826 * float(np.median(np.abs(hu - mean)[soft])) / max(1.0 - 1.0 / blocks, 0.1) ** 0.5
-    return mean if sd > NOISY_HU else hu
+    sd = 1.4826 * float(np.median(np.abs(some - mean)[soft])) / (1.0 - 1.0 / blocks) ** 0.5
+    return calm(hu, grid) if sd > NOISY_HU else hu
 
 
-def dense_bone(hu: NDArray[np.float32], body: Mask, grid: Grid) -> tuple[Mask, Mask]:
+def dense_bone(hu: NDArray[np.float32], mean: NDArray[np.float32], body: Mask, grid: Grid) -> tuple[Mask, Mask]:
     """Candidates for cortex and dense cancellous bone, and large pools of contrast agent.
 
     Contrast in vessels and bowel is as dense, but makes thick, even masses that no denser shell encloses, or so large
-    ones that no bone holds as much.
+    ones that no bone holds as much. ``mean``: the calmed HU.
     """
     dense = (hu > DENSE_HU) & body
-    mean = calm(hu, grid)
     pools = _pools(hu, mean, body, grid)
     dense &= ~pools
     even = (mean > DENSE_HU - 25.0) & (mean < SHELL_HU) & (hu < SHELL_HU) & body

@@ -102,7 +102,8 @@ def find_skeleton(hu: NDArray[np.float32], body: Mask, skin_depth: NDArray[np.fl
     grid
         Blocks of about 2 mm.
     """
-    dense, blood = dense_bone(hu, body, grid)
+    quiet = calm(hu, grid)
+    dense, blood = dense_bone(hu, quiet, body, grid)
     labels, count = split(hu, dense)
     size = np.bincount(labels[labels > 0], minlength=count + 1)
     volume = size * grid.block_ml
@@ -110,7 +111,7 @@ def find_skeleton(hu: NDArray[np.float32], body: Mask, skin_depth: NDArray[np.fl
     margin = _margin(grid)
     taken = volume > LARGE_ML
     taken[0] = False
-    contrast, vessel = _contrast(hu, labels, volume, boxes, grid)
+    contrast, vessel = _contrast(quiet, labels, volume, boxes, grid)
     taken &= ~contrast
     # Spongy bone may be as even as contrast agent: what has no vessel's shape is left to its place in the body.
     told = (volume > 0) & ~vessel
@@ -160,10 +161,12 @@ def _off_the_vault(
 
 
 def _contrast(
-    hu: NDArray[np.float32], labels: Labels, volume: NDArray[np.floating], boxes: Sequence[Box], grid: Grid
+    quiet: NDArray[np.float32], labels: Labels, volume: NDArray[np.floating], boxes: Sequence[Box], grid: Grid
 ) -> tuple[Flags, Flags]:
-    """For each label, whether it is filled with contrast agent; and whether it is a vessel, by its shape too."""
-    quiet = calm(hu, grid)
+    """For each label, whether it is filled with contrast agent; and whether it is a vessel, by its shape too.
+
+    ``quiet``: the calmed HU.
+    """
     contrast = np.zeros(len(volume), bool)
     vessel = np.zeros(len(volume), bool)
     for label in np.flatnonzero(volume >= CONTRAST_OBJECT_ML).tolist():
@@ -204,7 +207,7 @@ def settle(
         here = place(candidate)
         chance = probability(candidate, here)
         if twins is not None and TAKEN <= chance < SURE and not is_inside_bone(candidate):
-            chance = probability(candidate, here, against_bone(twins.apart_mm(candidate, here.region)))
+            chance = probability(candidate, here, against_bone(twins.apart_mm(candidate, here)))
         chances.append((candidate, chance))
         taken[candidate.label] = chance >= TAKEN
     changed = np.flatnonzero(taken != finding.taken)

@@ -2,7 +2,8 @@
 
 The bone around an object is laid, mirrored, over the other side's by a rigid fit (iterative closest points; Besl and
 McKay 1992). Where it does not come to lie on bone, as with arms bent differently or a field of view that holds one
-side, symmetry says nothing. Nor does it in fingers and toes, whose ends disease may eat on one side, or at the midline.
+side, symmetry says nothing. Nor does it in fingers and toes, whose ends disease may eat on one side, in the cartilage of ribs
+or at the midline.
 
 It speaks only against bone. That both sides look alike may be two deposits: these often come in pairs.
 """
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from calciflow.anatomy.judge import Candidate
+from calciflow.anatomy.judge import Candidate, Place
 
 AROUND_MM, BESIDE_MM = 50.0, 30.0
 """Bone that is fitted: within that of the object; and that must then lie on bone."""
@@ -44,6 +45,12 @@ NO_PAIRS = ("fingers", "toes")
 
 Points = NDArray[np.float64]
 Motion = tuple[Points, Points]
+
+
+def in_rib_cartilage(candidate: Candidate, place: Place) -> bool:
+    """Whether an object may lie in the cartilage of ribs, that hardens on either side and is no deposit."""
+    front = place.region in ("chest", "abdomen") and not place.dorsal
+    return front and (place.by_cavity or not candidate.tied)
 
 
 def against_bone(apart_mm: float | None) -> float:
@@ -106,9 +113,9 @@ class Twins:
                 break
         return rotation, shift
 
-    def apart_mm(self, candidate: Candidate, region: str) -> float | None:
+    def apart_mm(self, candidate: Candidate, place: Place) -> float | None:
         """Median distance in mm of an object's mirror image from what is dense; None where symmetry says nothing."""
-        if region in NO_PAIRS or candidate.shape.volume_ml < LEAST_ML:
+        if place.region in NO_PAIRS or candidate.shape.volume_ml < LEAST_ML or in_rib_cartilage(candidate, place):
             return None
         low, high = np.searchsorted(self.labels[self._order], (candidate.label, candidate.label + 1))
         own = self.points[self._order[low:high]]
