@@ -116,6 +116,25 @@ def test_a_border_of_two_parts_lies_across_the_joint_in_the_skin_as_well():
         assert (out[thick & (z >= low) & (z <= high)] == region_label(name, "right")).all(), name
 
 
+def test_fingers_that_lie_on_a_thigh_are_fingers():
+    """The half of a finger that faces the thigh, and the pulp beyond its bone, once were the thigh's."""
+    shape, step = (40, 80, 90), 2.0
+    grid = Grid((1, 1, 1), shape, shape, (step, step, step))
+    z, y, x = (np.indices(shape) * step).astype(float)
+    thigh = np.hypot(y - 80, x - 80) < 70
+    finger = np.hypot(y - 80, x - 159) < 10  # sinks 1 mm into the thigh
+    finger &= z > 10
+    bone = np.hypot(y - 80, x - 80) < 14
+    nodes = np.argwhere((np.hypot(y - 80, x - 159) < 4) & (z > 18))
+    bone[tuple(nodes.T)] = True
+    arm = Arm(nodes, np.full(len(nodes), FINGERS), {}, nodes[0].astype(float), True)
+    levels = {side: np.full(shape[0], 3) for side in ("left", "right")}
+    out = assign(thigh | finger, bone, levels, np.ones(shape, bool), np.full(shape, 99.0), [("right", arm)], grid)
+    assert (out[finger & ~thigh & (z > 18)] == region_label("fingers", "right")).all()
+    assert (out[finger & ~thigh & (z <= 18)] == region_label("fingers", "right")).mean() > 0.9
+    assert (out[thigh & (np.hypot(y - 80, x - 80) < 66)] == region_label("thigh", "right")).all()
+
+
 def test_a_stump_of_bone_at_the_images_border_is_no_error():
     """A piece shorter than the smoothing over bins of its length once ended the scan."""
     for way in (np.array([0.0]), np.array([0.0, 1.0, 2.0]), np.linspace(0.0, 9.0, 12)):

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calciflow.anatomy.arm_parts import ARM_SEGMENTS
-from calciflow.anatomy.grid import Grid, Mask, bounding_box, distance, sections
+from calciflow.anatomy.grid import Grid, Mask, bounding_box, distance, opened, sections
 from calciflow.anatomy.levels import LEVELS
 from calciflow.anatomy.limbs import Arm
 from calciflow.labels import region_label
@@ -33,6 +33,10 @@ LEVEL_RADIUS_MM = {
     "head": 60.0,
 }
 """The same for the levels of trunk and legs."""
+
+HAND_THICK_MM = 28.0
+"""A hand, or a finger, is no thicker across: what a disc of that width does not fit into, beside bone of a hand, is of
+the hand, and not of the thigh or belly that it lies on."""
 
 NECK_MM = 90.0
 """Half the width of a stout neck."""
@@ -106,9 +110,14 @@ def assign(
         best[alone] = np.inf
         chosen = out[box].copy()
         usual, largest = np.array([(0.0, 0.0), *ARM_RADIUS_MM.values()], np.float32).T
-        for side, arm in arms:
+        nearest = [_nearest(arm, body.shape, box, grid) for _, arm in arms]
+        thin = body[box] & ~opened(body[box], HAND_THICK_MM / 2.0, grid.spacing, flat=True)
+        for away, segment in nearest:
+            hand = segment >= 1 + ARM_SEGMENTS.index("hand")
+            held = thin & hand & (away < ARM_RADIUS_MM["fingers"][1])
+            best[held], never[held] = np.inf, False
+        for (side, _), (away, segment) in zip(arms, nearest, strict=True):
             names = np.array([0, *(region_label(name, side) for name in ARM_SEGMENTS)], np.uint8)
-            away, segment = _nearest(arm, body.shape, box, grid)
             ratio = away / np.maximum(usual[segment], 1.0)
             nearer = (ratio < best) & ((away < largest[segment]) | alone) & ~never
             best[nearer] = ratio[nearer]
