@@ -158,6 +158,16 @@ def test_table(truth, lesions):
     assert found["taken for bone", "CT deposits of 0.1 ml and more, a scan"] == 0.5
     assert found["bone fragments like a deposit", "a scan"] == 1.5
     assert found["false positives a scan", "cause rib"] == 0.5
+    assert found["right class", "the same, or as it truly is"] == 1
+    # Its uptake is real, but physics hides it: to have found it is right only by what it truly is.
+    deposits["visible_class"] = deposits["visible_class"].replace(deposits.loc[0, "found_concordance"], "CT+PET-")
+    deposits["found_concordance"] = deposits["concordance"] = "CT+PET+"
+    again = {(row["quantity"], row["subset"]): row.get("estimate") for row in summary(deposits, false, scans)}
+    assert again["right class", "found alone"] == 0
+    assert again["right class", "the same, or as it truly is"] == 1
+    deposits["concordance"] = "CT+PET-"
+    again = {(row["quantity"], row["subset"]): row.get("estimate") for row in summary(deposits, false, scans)}
+    assert again["right class", "the same, or as it truly is"] == 0
     assert found["false positives of a trap", "tubes"] == 0
     assert rows["false positives of a trap", "tubes"]["n"] == 1
     assert found["false positives of a trap", "scoliosis, all of the scan"] == 1

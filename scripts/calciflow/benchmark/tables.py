@@ -160,12 +160,15 @@ def _labels(single: pd.DataFrame) -> list[dict[str, Any]]:
     same = {name: single[f"found_{name}"] == single[true] for name, true in _LABELS.items()}
     small = single["region"].isin(SMALL_PARTS)
     told = _column(single, "found_pet_status") != "indeterminate"
+    found_class, true_class = single["found_concordance"], _column(single, "concordance")
     midline = single["region"].isin(AXIAL_REGIONS) & (single["found_side"] == "midline")
     placed = same["region"] & ((single["found_side"] == single["side"]) | midline)
     rows = [
         row("with a flag of doubt", "deposits found alone", single["found_doubted"].astype(float)),
         row("right class", "found alone", same["concordance"]),
         row("right class", "uptake determinate", same["concordance"], told),
+        # Uptake that physics should hide, and that was found all the same, is no error.
+        row("right class", "the same, or as it truly is", same["concordance"] | (true_class == found_class), told),
         row("right compartment", "found alone", same["compartment"]),
     ]
     if "neighbours" in single:
