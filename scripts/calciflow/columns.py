@@ -301,7 +301,10 @@ FLAGS = {
     "bone?": "Perhaps a piece of bone: the tissue map is not sure (`uncertain_bone` in `desc-tissues.json`), or it "
     "lies where a digit's last phalanx is missing (acro-osteolysis), or is as long as two phalanges with no other bone "
     "near.",
-    "contamination?": "Uptake reaches out of the body, or lies on the skin of pelvis or thigh without calcium: urine?",
+    "contamination?": "Uptake reaches out of the body, or lies on the skin of pelvis or thigh without calcium, or is, "
+    "without calcium and apart from bone, half as hot again as all but a hundredth of the skeleton: urine?",
+    "injection site?": "The last of these in upper arm, elbow, forearm or hand: did the tracer go in there? If so, "
+    "name the region in `lesions.injection_sites`, or reject the lesion.",
     "metal nearby": "Metal in the slices of a CT deposit: its streaks may raise HU, volume and mass by a fifth.",
     "viscera nearby": "20 to 50 % of what surrounds a CT deposit is viscera or lung.",
     "outside PET": "The PET does not cover the deposit.",

@@ -25,6 +25,7 @@ from calciflow.deposits.rows import COLUMNS, Facts, lesion_rows
 from calciflow.deposits.scene import PetScene, build_scene, pet_fraction
 from calciflow.deposits.shell import with_scars
 from calciflow.deposits.status import PetEvidence, StatusRules, weigh_deposits
+from calciflow.deposits.unbound import bone_level, is_injection, perhaps_unbound, region_at_peak
 from calciflow.deposits.uncertain import may_be_bone, released_bone
 from calciflow.files import read_json, write_json
 from calciflow.images import Volume, read_volume, write_volume
@@ -282,6 +283,7 @@ def _keep_foci(
     kept = []
     inflamed = [focus.voxels for focus in foci if focus.diffuse and "possible myositis" in focus.flags]
     calcified = {part.focus for part in parts if part.deposit is not None}
+    hot = bone_level(scene)
     for part in parts:
         if part.deposit is None:
             focus = foci[part.focus]
@@ -296,8 +298,9 @@ def _keep_foci(
                 verdict = Verdict("in bone")
             if verdict.cause is None and is_moved_bone(focus, scene, rules.bone_spill_max):
                 verdict = Verdict("bone that moved")
-            if verdict.cause is None and rules.injection_sites:
-                verdict = _at_injection(focus, scene, rules.injection_sites, regions, ct, mapping, verdict)
+            at = region_at_peak(focus, scene, regions, ct, mapping)
+            if verdict.cause is None and is_injection(at, rules.injection_sites):
+                verdict = Verdict("injection site")
             if verdict.cause:
                 dropped[verdict.cause] += 1
                 continue
@@ -305,28 +308,11 @@ def _keep_foci(
             flags = [*verdict.flags, *(["possible myositis"] if patch else [])]
             if part.focus not in calcified and perhaps_urine(focus, scene, ct, tissues, regions, mapping):
                 flags.append("contamination?")
+            elif part.focus not in calcified and (unbound := perhaps_unbound(focus, scene, hot, at)):
+                flags.append(unbound)
             focus.flags.extend(flag for flag in flags if flag not in focus.flags)
         kept.append(part)
     return kept
-
-
-def _at_injection(
-    focus: Focus,
-    scene: PetScene,
-    sites: Sequence[str],
-    regions: NDArray[np.uint8],
-    ct: Volume,
-    mapping: Mapping,
-    verdict: Verdict,
-) -> Verdict:
-    place = np.round(ct.index(mapping.pet_to_ct(scene.suv.world(np.array([focus.peak]))))[0]).astype(int)
-    if ((place < 0) | (place >= np.array(regions.shape))).any():
-        return verdict
-    label = int(regions[tuple(place)])
-    if not label:
-        return verdict
-    name = f"{ {1: 'left', 2: 'right'}[label % 10] } {REGIONS[label // 10 - 1]}"
-    return Verdict("injection site") if name in sites else verdict
 
 
 def _imaged(

@@ -2,8 +2,8 @@
 
 The bone around an object is laid, mirrored, over the other side's by a rigid fit (iterative closest points; Besl and
 McKay 1992). Where it does not come to lie on bone, as with arms bent differently or a field of view that holds one
-side, symmetry says nothing. Nor does it in fingers and toes, whose ends disease may eat on one side, in the cartilage of ribs
-or at the midline.
+side, symmetry says nothing. Nor does it in fingers and toes, whose ends disease may eat on one side, in the cartilage
+of ribs, or at the midline.
 
 It speaks only against bone. That both sides look alike may be two deposits: these often come in pairs.
 """
