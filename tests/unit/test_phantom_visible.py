@@ -10,7 +10,7 @@ from calciflow.labels import TISSUES
 from calciflow.phantom.physics import noise_with_signal
 from calciflow.phantom.shapes import Grid
 from calciflow.phantom.tiny import tiny_leg
-from calciflow.phantom.visible import blurred_at, bone_at, peak_at
+from calciflow.phantom.visible import blurred_at, bone_at, highest_peak
 
 SIGMA = 6.0 / np.sqrt(8 * np.log(2))
 GRID = Grid((81, 81, 81), (0.5, 0.5, 0.5), (-20.0, -20.0, -20.0))
@@ -38,11 +38,17 @@ def test_spill_of_a_half_space_of_bone(distance):
     assert bone_at(suv, tissues, GRID, (distance, 0.0, 0.0), 6.0) == pytest.approx(wanted, abs=0.05)
 
 
-def test_peak_is_the_mean_of_the_one_ml_sphere():
-    pet = Volume(np.zeros((9, 9, 9), np.float32), np.diag([4.0, 4.0, 4.0, 1.0]))
-    pet.array[4, 4, 4] = 19.0
-    # centres within 6.2 mm on a 4 mm grid: itself, 6 at 4 mm, 12 at 5.66 mm
-    assert peak_at(pet, (4, 4, 4)) == pytest.approx(1.0)
+@pytest.mark.parametrize(("sigma", "step"), [(2.6, 2.0), (4.0, 2.0)])
+def test_peak_is_the_highest_mean_of_a_freely_placed_sphere_of_one_ml(sigma, step):
+    """Of a Gaussian blob between voxels' centres: its mean over the ball about its own centre, summed by shells."""
+    pet = Volume(np.zeros((31, 31, 31), np.float32), np.diag([step, step, step, 1.0]))
+    every = np.argwhere(np.ones(pet.array.shape, bool))
+    away = np.linalg.norm(pet.world(every) - np.array([15.5, 15.3, 14.6]) * step, axis=1)
+    pet.array[tuple(every.T)] = np.exp(-(away**2) / (2 * sigma**2))
+    radius = (3000.0 / (4.0 * np.pi)) ** (1.0 / 3.0)
+    r = np.linspace(0.0, radius, 2001)
+    mean = 3.0 * np.trapezoid(r**2 * np.exp(-(r**2) / (2 * sigma**2)), r) / radius**3
+    assert highest_peak(pet, every[away < 8.0]) == pytest.approx(mean, rel=0.03)
 
 
 def test_columns_of_a_scan():

@@ -56,7 +56,7 @@ DEPOSIT_COLUMNS = (
 the CT grid; ``hu_background``: the same of the tissue that it replaced; ``hu_visible``: highest value in it on a
 noise-free CT; ``contrast_to_noise``: (hu_visible - hu_background) / noise; ``suv_visible``: highest value within half
 the PET's FWHM on a noise-free PET; ``suv_background``: what this would be there without the deposit (spill from bone
-included); ``suv_peak_visible``: mean over the voxels within 6.2 mm of that voxel, noise-free;
+included); ``suv_peak_visible``: highest mean of a sphere of 1 ml with its centre there, noise-free;
 ``pet_contrast_to_noise``: (suv_visible - suv_background) / noise of a voxel at that background; ``bone_share``: share
 of ``suv_visible`` that is blurred uptake of bone. ``ct_visible``: ``hu_visible`` is 130 HU or more; ``pet_visible``:
 ``pet_contrast_to_noise`` is 5 or more (Rose's criterion) and ``bone_share`` below a half. A deposit that is not
