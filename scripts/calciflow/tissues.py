@@ -24,6 +24,8 @@ from calciflow.anatomy.grid import (
     distance,
     erode,
     expand,
+    expand_box,
+    fine_box,
     transfer,
 )
 from calciflow.anatomy.joints import RADIUS_MM, Joint, arm_joints, leg_joints, noise, region_table
@@ -38,6 +40,9 @@ from calciflow.images import Volume, read_volume, write_volume
 from calciflow.labels import REGION_LABELS, TISSUES, region_label, region_of
 from calciflow.maps.foreign import with_foreign_maps
 from calciflow.tables import write_table
+
+LUNG_HU = -300
+"""Between lung, also where it is dense, and fat."""
 
 BONE_GRID_MM = 2.05
 """Blocks on which bone is found: two voxels of a 512 matrix."""
@@ -98,7 +103,7 @@ def segment(volume: Volume, grid_mm: float = 4.0) -> Maps:
         return Maps(tissues, regions, _empty_anatomy())
     # All later work happens in the body's box, which begins on a block border.
     coarse_box = bounding_box(found.body, 2)
-    box = _fine_box(coarse_box, coarse)
+    box = fine_box(coarse_box, coarse)
     at_border = tuple(
         end for part, size in zip(box, shape, strict=True) for end in (part.start == 0, part.stop == size)
     )
@@ -144,23 +149,26 @@ def _segment_box(volume: Volume, body: Mask, air: Mask, grid_mm: float, at_borde
     finding, uncertain = _decide(finding, regions, cavity, aside, float(midline.point[0]), grid, middle_grid, volume)
     skeleton, leftover = finding.bone, finding.others & ~finding.bone
 
-    outside = refine(ct, body, grid)
-    tissue = np.zeros(outside.shape, np.uint8)
-    tissue[outside] = TISSUES["subcutaneous_fat"]
     hull = transfer(compartment, grid, middle_grid)
     edge = transfer(rim(compartment, grid), grid, middle_grid)
     muscle = np.where(edge & ~leftover, middle > FAT_EDGE_HU, hull)
-    tissue[expand(muscle, middle_grid) & outside] = TISSUES["muscle"]
-    tissue[expand(cavity, grid) & outside] = TISSUES["viscera"]
-    tissue[expand(skull, grid) & outside] = TISSUES["viscera"]
+    flesh = refine(ct, body, grid)
+    tissue = np.where(flesh, np.uint8(TISSUES["subcutaneous_fat"]), np.uint8(0))
+    for blocks_of, mask in ((middle_grid, muscle), (grid, cavity), (grid, skull)):
+        box, fine = expand_box(mask, blocks_of)
+        tissue[box][fine & flesh[box]] = TISSUES["muscle" if mask is muscle else "viscera"]
     # What contrast agent fills is no muscle, wherever it runs: vessels, and bowel that the cavity's outline left out.
-    tissue[expand(finding.blood, middle_grid) & outside & (ct > FAT_EDGE_HU)] = TISSUES["viscera"]
-    lung_fine = expand(ndimage.binary_dilation(lungs), grid) & (ct < -300) & outside
-    tissue[lung_fine & ((tissue == TISSUES["viscera"]) | expand(lungs, grid))] = TISSUES["lung"]
-    tissue[skin_shell(outside, spacing)] = TISSUES["skin"]
-    tissue[bone_edge(ct, middle, skeleton, leftover, middle_grid) & outside] = TISSUES["bone"]
+    box, fine = expand_box(finding.blood, middle_grid)
+    tissue[box][fine & flesh[box] & (ct[box] > FAT_EDGE_HU)] = TISSUES["viscera"]
+    # Around a lung's blocks what holds air is lung in viscera only: elsewhere it is gas under the skin.
+    box, fine = expand_box(ndimage.binary_dilation(lungs), grid)
+    tissue[box][fine & flesh[box] & (ct[box] < LUNG_HU) & (tissue[box] == TISSUES["viscera"])] = TISSUES["lung"]
+    box, fine = expand_box(lungs, grid)
+    tissue[box][fine & flesh[box] & (ct[box] < LUNG_HU)] = TISSUES["lung"]
+    tissue[skin_shell(flesh, spacing)] = TISSUES["skin"]
+    tissue[bone_edge(ct, middle, skeleton, leftover, middle_grid) & flesh] = TISSUES["bone"]
 
-    region_full = expand(spread(regions), grid) * outside
+    region_full = expand(spread(regions), grid) * flesh
     anatomy = {
         "regions": region_table(regions, body, at_border, grid),
         "joints": _places(volume, arm_joints(arms) + leg_joints(levels, trunk_bone, right, grid), grid),
@@ -225,14 +233,6 @@ def middle_rows(regions: NDArray[np.uint8], aside: NDArray[np.float32]) -> NDArr
     count = near.sum(axis=2)
     rows = (count * np.arange(regions.shape[1])).sum(axis=1) / np.maximum(count.sum(axis=1), 1)
     return np.where(count.sum(axis=1) > 0, rows, -1.0)
-
-
-def _fine_box(coarse: tuple[slice, slice, slice], grid: Grid) -> tuple[slice, slice, slice]:
-    parts = [
-        slice(part.start * f, min(part.stop * f, size))
-        for part, f, size in zip(coarse, grid.factors, grid.fine_shape, strict=True)
-    ]
-    return parts[0], parts[1], parts[2]
 
 
 def _empty_anatomy() -> dict[str, Any]:

@@ -13,6 +13,7 @@ from calciflow.anatomy.grid import (
     distance,
     erode,
     expand,
+    expand_box,
     opened,
     transfer,
 )
@@ -108,3 +109,15 @@ def test_bounding_box_of_a_mask_and_of_nothing():
     assert bounding_box(mask) == (slice(0, 5), slice(0, 6), slice(0, 7))
     mask[2, 3, 4] = True
     assert bounding_box(mask, 1) == (slice(1, 4), slice(2, 5), slice(3, 6))
+
+
+@pytest.mark.parametrize("shape", [(7, 11, 13), (8, 12, 12)])
+def test_a_mask_expanded_in_its_own_box_is_the_mask_expanded(shape):
+    grid = blocks(shape, (3.0, 1.5, 1.5), 4.0)
+    rng = np.random.default_rng(0)
+    for share in (0.0, 0.05, 0.9):
+        mask = rng.random(grid.shape) < share
+        box, fine = expand_box(mask, grid)
+        whole = np.zeros(shape, bool)
+        whole[box] = fine
+        np.testing.assert_array_equal(whole, expand(mask, grid))

@@ -64,7 +64,13 @@ def bone_edge(ct: NDArray[np.int16], hu: NDArray[np.float32], bone: Mask, leftov
         return bone  # voxels as wide as cortex: none is more than half of it
     inner = ndimage.binary_erosion(bone, border_value=1)
     outer = ndimage.binary_dilation(bone) & ~leftover
-    fine = expand(outer, grid)
-    fine &= ct > expand(half, grid)
-    fine |= expand(inner, grid)
+    fine = expand(inner, grid)
+    # Between the two lie few blocks: each of their voxels is asked by itself.
+    rim = np.nonzero(outer & ~inner)
+    least = half[rim]
+    for offset in np.ndindex(grid.factors):
+        places = [at * factor + step for at, factor, step in zip(rim, grid.factors, offset, strict=True)]
+        there = np.logical_and.reduce([at < size for at, size in zip(places, ct.shape, strict=True)])
+        z, y, x = (at[there] for at in places)
+        fine[z, y, x] = ct[z, y, x] > least[there]
     return fine

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Mask = NDArray[np.bool_]
+Box = tuple[slice, slice, slice]
 
 FLAT = 1e5
 """Slice distance in mm that makes a 3-D distance map act in each axial slice alone."""
@@ -109,6 +110,26 @@ def expand(array: NDArray[Any], grid: Grid) -> NDArray[Any]:
             target = plane[:, y::fy, x::fx]
             target[...] = array[:, : target.shape[1], : target.shape[2]]
     return plane if fz == 1 else np.repeat(plane, fz, axis=0)[:nz]
+
+
+def fine_box(coarse: Box, grid: Grid) -> Box:
+    """Voxels of the finer grid that a box of blocks holds."""
+    z, y, x = (
+        slice(part.start * f, min(part.stop * f, size))
+        for part, f, size in zip(coarse, grid.factors, grid.fine_shape, strict=True)
+    )
+    return z, y, x
+
+
+def expand_box(mask: Mask, grid: Grid) -> tuple[Box, Mask]:
+    """Expand a mask in its own box: the box of the finer grid, and the mask in it. Both are empty if the mask is."""
+    if not mask.any():
+        return (slice(0, 0), slice(0, 0), slice(0, 0)), np.zeros((0, 0, 0), bool)
+    coarse = bounding_box(mask)
+    box, part = fine_box(coarse, grid), mask[coarse]
+    size = (box[0].stop - box[0].start, box[1].stop - box[1].start, box[2].stop - box[2].start)
+    shape = (part.shape[0], part.shape[1], part.shape[2])
+    return box, expand(part, Grid(grid.factors, shape, size, grid.spacing))
 
 
 def covered(mask: Mask, source: Grid, target: Grid) -> NDArray[np.float32]:
@@ -214,7 +235,7 @@ def sections(mask: Mask) -> NDArray[np.unsignedinteger[Any]]:
     return np.asarray(cc3d.connected_components(apart, connectivity=6)[::2])
 
 
-def widened(box: tuple[slice, ...], shape: tuple[int, ...], margin: tuple[int, int, int]) -> tuple[slice, slice, slice]:
+def widened(box: tuple[slice, ...], shape: tuple[int, ...], margin: tuple[int, int, int]) -> Box:
     """A box with a margin of so many voxels along each axis, within ``shape``."""
     z, y, x = (
         slice(max(0, part.start - more), min(size, part.stop + more))
@@ -223,7 +244,7 @@ def widened(box: tuple[slice, ...], shape: tuple[int, ...], margin: tuple[int, i
     return z, y, x
 
 
-def bounding_box(mask: Mask, margin: int = 0) -> tuple[slice, slice, slice]:
+def bounding_box(mask: Mask, margin: int = 0) -> Box:
     """Smallest box around a mask, wider by ``margin`` voxels; of an empty mask, the whole array."""
     if not mask.any():
         return (slice(0, mask.shape[0]), slice(0, mask.shape[1]), slice(0, mask.shape[2]))

@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from calciflow.anatomy.bone import calm, dense_bone, fill_marrow, whole_cranium
 from calciflow.anatomy.evidence import REACH_MM, SOFT_HU, axes_of, groups, in_line, look_around, saddles
-from calciflow.anatomy.grid import Grid, Mask, widened
+from calciflow.anatomy.grid import Box, Grid, Mask, widened
 from calciflow.anatomy.judge import ANCHOR_ODDS, Candidate, Place, build_odds, is_inside_bone, probability
 from calciflow.anatomy.objects import Labels, describe, is_contrast, is_tube, split
 from calciflow.anatomy.twin import Twins, against_bone
@@ -37,7 +37,6 @@ SURE = 0.9963
 """What is bone whatever the other side says: symmetry takes a log-odds of 5 at most (``twin.MOST``)."""
 
 Flags = NDArray[np.bool_]
-Box = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True)
