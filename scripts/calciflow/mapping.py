@@ -9,6 +9,8 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
+from calciflow.images import Volume
+
 # ITK's LPS and NIfTI's RAS differ in the sign of x and y.
 _FLIP = np.array([-1.0, -1.0, 1.0])
 # The displacement field varies by less than a mm over a few cm, so a handful of fixed-point steps inverts it.
@@ -151,3 +153,9 @@ def load_mapping(xfm: str | Path, field: str | Path | None = None) -> Mapping:
     )
     affine[:3, 3] = _FLIP * np.array(image.GetOrigin())
     return Mapping(matrix, array, affine)
+
+
+def ct_voxels(points: NDArray[Any], ct: Volume, mapping: Mapping) -> NDArray[np.intp]:
+    """CT voxels, array indices (m, 3), that PET points (n, 3), RAS mm, lie in; points outside the CT are left out."""
+    places = np.round(ct.index(mapping.pet_to_ct(points))).astype(int)
+    return places[((places >= 0) & (places < np.array(ct.array.shape))).all(axis=1)]

@@ -13,6 +13,7 @@ from calciflow.deposits.scene import PetScene
 from calciflow.images import Volume
 from calciflow.labels import TISSUES, region_of
 from calciflow.mapping import Mapping as PetMapping
+from calciflow.mapping import ct_voxels
 from calciflow.measure.boxes import Spacing, distance_to
 
 VESSEL_RATIO = 1.0
@@ -180,8 +181,7 @@ def in_dense(focus: Focus, scene: PetScene, ct: Volume, mapping: PetMapping) -> 
     line = np.arange(-DENSE_MM, DENSE_MM + 0.1, DENSE_STEP_MM)
     ball = np.stack(np.meshgrid(line, line, line, indexing="ij"), axis=-1).reshape(-1, 3)
     ball = ball[np.linalg.norm(ball, axis=1) <= DENSE_MM]
-    places = np.round(ct.index(mapping.pet_to_ct(centre + ball))).astype(int)
-    places = places[((places >= 0) & (places < np.array(ct.array.shape))).all(axis=1)]
+    places = ct_voxels(centre + ball, ct, mapping)
     if not len(places):
         return False
     return bool((ct.array[tuple(places.T)] >= DENSE_HU).mean() >= DENSE_SHARE)
@@ -196,8 +196,7 @@ def in_urine(focus: Focus, scene: PetScene, ct: Volume, regions: NDArray[np.uint
     core = focus.voxels[heights >= np.median(heights)]
     if len(core) * scene.suv.voxel_ml < URINE_ML:
         return False
-    places = np.round(ct.index(mapping.pet_to_ct(scene.suv.world(core)))).astype(int)
-    places = places[((places >= 0) & (places < np.array(ct.array.shape))).all(axis=1)]
+    places = ct_voxels(scene.suv.world(core), ct, mapping)
     if not len(places):
         return False
     where = tuple(places.T)
@@ -220,8 +219,7 @@ def perhaps_urine(
     """
     heights = scene.excess(tuple(focus.voxels.T))
     core = focus.voxels[heights >= 0.5 * heights.max()]
-    places = np.round(ct.index(mapping.pet_to_ct(scene.suv.world(core)))).astype(int)
-    places = places[((places >= 0) & (places < np.array(ct.array.shape))).all(axis=1)]
+    places = ct_voxels(scene.suv.world(core), ct, mapping)
     if not len(places):
         return False
     where = tuple(places.T)

@@ -14,7 +14,7 @@ from calciflow.deposits.pet import Focus
 from calciflow.deposits.scene import PetScene
 from calciflow.images import Volume
 from calciflow.labels import region_of
-from calciflow.mapping import Mapping
+from calciflow.mapping import Mapping, ct_voxels
 
 BONE_QUANTILE, HOTTER = 0.99, 1.5
 """SUV of bone that only joints and disease exceed, and by how much more a focus must: of twelve phantoms' true foci
@@ -41,10 +41,8 @@ def region_at_peak(
     focus: Focus, scene: PetScene, regions: NDArray[np.uint8], ct: Volume, mapping: Mapping
 ) -> tuple[str, str] | None:
     """Region and side where a focus is hottest; None outside the body or the CT."""
-    place = np.round(ct.index(mapping.pet_to_ct(scene.suv.world(np.array([focus.peak]))))[0]).astype(int)
-    if ((place < 0) | (place >= np.array(regions.shape))).any():
-        return None
-    label = int(regions[tuple(place)])
+    places = ct_voxels(scene.suv.world(np.array([focus.peak])), ct, mapping)
+    label = int(regions[tuple(places[0])]) if len(places) else 0
     return region_of(label) if label else None
 
 
