@@ -298,9 +298,10 @@ def _keep_foci(
                 verdict = Verdict("in bone")
             if verdict.cause is None and is_moved_bone(focus, scene, rules.bone_spill_max):
                 verdict = Verdict("bone that moved")
-            at = region_at_peak(focus, scene, regions, ct, mapping)
-            if verdict.cause is None and is_injection(at, rules.injection_sites):
-                verdict = Verdict("injection site")
+            if verdict.cause is None:
+                at = region_at_peak(focus, scene, regions, ct, mapping)
+                if is_injection(at, rules.injection_sites):
+                    verdict = Verdict("injection site")
             if verdict.cause:
                 dropped[verdict.cause] += 1
                 continue

@@ -154,9 +154,13 @@ def _segment_box(volume: Volume, body: Mask, air: Mask, grid_mm: float, at_borde
     muscle = np.where(edge & ~leftover, middle > FAT_EDGE_HU, hull)
     flesh = refine(ct, body, grid)
     tissue = np.where(flesh, np.uint8(TISSUES["subcutaneous_fat"]), np.uint8(0))
-    for blocks_of, mask in ((middle_grid, muscle), (grid, cavity), (grid, skull)):
-        box, fine = expand_box(mask, blocks_of)
-        tissue[box][fine & flesh[box]] = TISSUES["muscle" if mask is muscle else "viscera"]
+    for name, mask, own_grid in (
+        ("muscle", muscle, middle_grid),
+        ("viscera", cavity, grid),
+        ("viscera", skull, grid),
+    ):
+        box, fine = expand_box(mask, own_grid)
+        tissue[box][fine & flesh[box]] = TISSUES[name]
     # What contrast agent fills is no muscle, wherever it runs: vessels, and bowel that the cavity's outline left out.
     box, fine = expand_box(finding.blood, middle_grid)
     tissue[box][fine & flesh[box] & (ct[box] > FAT_EDGE_HU)] = TISSUES["viscera"]

@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from calciflow.analyses.change_figure import COLUMNS as FIGURE_COLUMNS
 from calciflow.analyses.change_figure import GONE, NEW, draw_change
+from calciflow.anatomy.points import kabsch
 from calciflow.change import MOST_POINTS, Session, compare_sessions, lesion_points
 from calciflow.columns import CHANGE, COURSE
 from calciflow.course import COURSE_COLUMNS, summarise_course
@@ -23,7 +24,7 @@ from calciflow.labels import COMPARTMENTS, LESION_COLUMNS, TISSUES, region_label
 from calciflow.mapping import move
 from calciflow.pages.course_views import course_view, ratio_plot
 from calciflow.registration.scene import coarse
-from calciflow.registration.sessions import _kabsch, align_sessions
+from calciflow.registration.sessions import align_sessions
 from calciflow.settings import Change
 from calciflow.tables import read_table, write_table
 
@@ -251,9 +252,9 @@ def test_points_of_lesions_are_their_own_and_span_them():
 def test_a_rigid_pose_of_three_points_is_found_exactly():
     truth = rigid((20.0, -35.0, 70.0), (12.0, -3.0, 40.0))
     points = np.array([[0.0, 0, 0], [100, 0, 0], [0, 50, 0], [10, 20, 80]])
-    np.testing.assert_allclose(_kabsch(points, move(truth, points)), truth, atol=1e-9)
+    np.testing.assert_allclose(kabsch(points, move(truth, points)), truth, atol=1e-9)
     mirrored = points * [-1, 1, 1]
-    assert np.linalg.det(_kabsch(points, mirrored)[:3, :3]) == pytest.approx(1.0), "a turn, never a mirror"
+    assert np.linalg.det(kabsch(points, mirrored)[:3, :3]) == pytest.approx(1.0), "a turn, never a mirror"
 
 
 def test_sessions_that_show_nothing_in_common_are_not_compared():

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from calciflow.anatomy.judge import Candidate, Place
+from calciflow.anatomy.points import kabsch
 
 AROUND_MM, BESIDE_MM = 50.0, 30.0
 """Bone that is fitted: within that of the object; and that must then lie on bone."""
@@ -44,7 +45,6 @@ ITSELF = 0.3
 NO_PAIRS = ("fingers", "toes")
 
 Points = NDArray[np.float64]
-Motion = tuple[Points, Points]
 
 
 def in_rib_cartilage(candidate: Candidate, place: Place) -> bool:
@@ -56,15 +56,6 @@ def in_rib_cartilage(candidate: Candidate, place: Place) -> bool:
 def against_bone(apart_mm: float | None) -> float:
     """By how much the log-odds for bone fall; 0 where symmetry says nothing."""
     return 0.0 if apart_mm is None else float(np.clip(apart_mm - BONE_MM, 0.0, MOST))
-
-
-def _rigid(source: Points, target: Points) -> Motion:
-    """Rotation and shift of the least squares between pairs of points (Kabsch 1976)."""
-    a, b = source.mean(0), target.mean(0)
-    u, _, vt = np.linalg.svd((source - a).T @ (target - b))
-    flip = np.diag([1.0, 1.0, np.sign(np.linalg.det(vt.T @ u.T))])
-    rotation = vt.T @ flip @ u.T
-    return rotation, b - rotation @ a
 
 
 @dataclass
@@ -90,25 +81,24 @@ class Twins:
     _tree: cKDTree = field(init=False)
     _bone: Points = field(init=False)
     _bones: cKDTree = field(init=False)
-    _order: NDArray[np.intp] = field(init=False)
 
     def __post_init__(self) -> None:
         self._tree = cKDTree(self.points)
         self._bone = self.points[self.sure]
         self._bones = cKDTree(self._bone)
-        self._order = np.argsort(self.labels, kind="stable")
 
     def _mirrored(self, points: Points) -> Points:
         return points * (-1.0, 1.0, 1.0) + (2.0 * self.plane, 0.0, 0.0)
 
-    def _fit(self, source: Points) -> Motion:
+    def _fit(self, source: Points) -> tuple[Points, Points]:
         """Lay points onto what is dense; the quarter that lies farthest is left out of each step."""
         rotation, shift = np.eye(3), np.zeros(3)
         for _ in range(ROUNDS):
             distance, nearest = self._tree.query(source @ rotation.T + shift)
             kept = distance <= max(float(np.quantile(distance, KEPT)), 1.0)
             before = (rotation, shift)
-            rotation, shift = _rigid(source[kept], self.points[nearest[kept]])
+            motion = kabsch(source[kept], self.points[nearest[kept]])
+            rotation, shift = motion[:3, :3], motion[:3, 3]
             if np.allclose(rotation, before[0], atol=1e-4) and np.allclose(shift, before[1], atol=0.05):
                 break
         return rotation, shift
@@ -117,8 +107,7 @@ class Twins:
         """Median distance in mm of an object's mirror image from what is dense; None where symmetry says nothing."""
         if place.region in NO_PAIRS or candidate.shape.volume_ml < LEAST_ML or in_rib_cartilage(candidate, place):
             return None
-        low, high = np.searchsorted(self.labels[self._order], (candidate.label, candidate.label + 1))
-        own = self.points[self._order[low:high]]
+        own = self.points[self.labels == candidate.label]
         centre = own.mean(0)
         around = self._bone[np.sort(self._bones.query_ball_point(centre, AROUND_MM)).astype(int)]
         if len(around) < LEAST_POINTS:

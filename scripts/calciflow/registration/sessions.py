@@ -9,6 +9,7 @@ from scipy.ndimage import binary_erosion
 from scipy.spatial import cKDTree
 
 from calciflow.anatomy.grid import dilate
+from calciflow.anatomy.points import kabsch
 from calciflow.images import Volume
 from calciflow.labels import REGION_LABELS
 from calciflow.mapping import move
@@ -136,20 +137,6 @@ def _surface(scene: Blocks) -> NDArray[np.bool_]:
     return edge
 
 
-def _kabsch(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Rigid transform that brings points onto points with least squares (Kabsch).
-
-    Kabsch 1976, doi 10.1107/S0567739476001873.
-    """
-    a, b = source.mean(axis=0), target.mean(axis=0)
-    u, _, vt = np.linalg.svd((source - a).T @ (target - b))
-    sign = np.sign(np.linalg.det(vt.T @ u.T))
-    turn = vt.T @ np.diag([1.0, 1.0, sign]) @ u.T
-    matrix = np.eye(4)
-    matrix[:3, :3], matrix[:3, 3] = turn, b - turn @ a
-    return matrix
-
-
 def _centres(scene: Blocks) -> dict[int, NDArray[np.float64]]:
     """Centre of each region's bone that is whole in view: none of it in the first or last slab."""
     found = {}
@@ -172,7 +159,7 @@ def _starts(pair: _Pair) -> list[NDArray[np.float64]]:
     own, other = _centres(pair.later), _centres(pair.earlier)
     common = sorted(set(own) & set(other))
     if len(common) >= 3:
-        starts.append(_kabsch(np.array([own[k] for k in common]), np.array([other[k] for k in common])))
+        starts.append(kabsch(np.array([own[k] for k in common]), np.array([other[k] for k in common])))
     middles = [scene.points(scene.body > 0.5).mean(axis=0) for scene in (pair.later, pair.earlier)]
     central = np.eye(4)
     central[:2, 3] = (middles[1] - middles[0])[:2]
