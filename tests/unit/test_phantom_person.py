@@ -25,10 +25,11 @@ PEOPLE = [
     PersonSpec(1.70, 24.0, "F", 50, "down"),
     PersonSpec(1.48, 16.5, "F", 30, "up"),
     PersonSpec(1.93, 39.0, "M", 60, "belly"),
+    PersonSpec(1.66, 20.0, "F", 45, "down", asymmetry_mm=4.0),
 ]
 
 
-@pytest.fixture(scope="module", params=range(3), ids=["usual", "thin", "obese"])
+@pytest.fixture(scope="module", params=range(4), ids=["usual", "thin", "obese", "uneven"])
 def canvas(request):
     return (*painted(PEOPLE[request.param]), PEOPLE[request.param])
 
@@ -152,6 +153,7 @@ def test_grid_holds_the_whole_person_with_room_for_the_couch():
         ({"sex": "W"}, "sex 'W' is not M or F"),
         ({"arms": "crossed"}, "arms 'crossed' is not down, up, belly or under"),
         ({"scoliosis_mm": -50.0}, "scoliosis_mm -50.0 is not in -40 to 40 mm"),
+        ({"asymmetry_mm": -1.0}, "asymmetry_mm -1.0 is not in 0 to 6 mm"),
         ({"hip_rotation_deg": (0.0, 90.0)}, r"hip_rotation_deg \(0.0, 90.0\) is not in -30 to 60 degrees"),
     ],
 )

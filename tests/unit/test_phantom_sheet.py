@@ -1,5 +1,7 @@
 """Phantoms look right: no bone floats, teeth stand in the jaws, hands lie on the belly; the sheet is drawn."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -24,10 +26,11 @@ def inside_points(shape):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("asymmetry", [0.0, 4.0])
 @pytest.mark.parametrize("person", sheet.PEOPLE, ids=["thin", "middling", "obese"])
-def test_no_bone_floats(person):
+def test_no_bone_floats(person, asymmetry):
     """Every bone lies within a joint's width of another one; ribs end in cartilage, so they are held by vertebrae."""
-    body = Person.make(person, 9)
+    body = Person.make(replace(person, asymmetry_mm=asymmetry), 9)
     axial, free = body.bones()
     bones = [bone for bone in axial + free if not bone.name.startswith("left")]
     points = {bone.name: inside_points(bone.shape) for bone in bones}

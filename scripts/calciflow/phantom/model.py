@@ -1,12 +1,13 @@
 """A person as a whole: pose, body, organs and skeleton, painted on any grid."""
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from calciflow.phantom.asymmetry import bent, share_of
 from calciflow.phantom.axial_bones import costal_cartilages, girdle_bones, rib_cage, skull_bones, spine_bones, teeth
 from calciflow.phantom.body import Group, groups_of
 from calciflow.phantom.bones import Bone
@@ -15,7 +16,7 @@ from calciflow.phantom.details import paint_details
 from calciflow.phantom.limb_bones import arm_bones, joint_spaces, leg_bones
 from calciflow.phantom.organs import cavity_of, discs, paint_head, paint_organs
 from calciflow.phantom.pose import Build, Limbs, build_of, limbs_of, trunk_lofts
-from calciflow.phantom.shapes import Array, Box, Loft, field, tube
+from calciflow.phantom.shapes import Array, Box, Loft, Shape, field, tube
 from calciflow.phantom.spec import PersonSpec
 
 _DENSITY_KG_L = 1.0
@@ -96,7 +97,14 @@ class Person:
         for item in self.limbs:
             axial += girdle_bones(item, s)
             free += [*arm_bones(item, s), *leg_bones(item, s)]
-        return axial, free
+        return [self._bent_bone(bone) for bone in axial], [self._bent_bone(bone) for bone in free]
+
+    def bent(self, shape: Shape, share: float = 1.0) -> Shape:
+        """A shape that belongs to a bone of one side, moved as that bone is (``PersonSpec.asymmetry_mm``)."""
+        return bent(shape, self.seed, share * self.spec.asymmetry_mm * self.build.scale)
+
+    def _bent_bone(self, bone: Bone) -> Bone:
+        return replace(bone, shape=self.bent(bone.shape, share_of(bone.name)))
 
     def _uptake(self, bone: Bone) -> float:
         """A bone's own factor of uptake, whatever else is in view."""
@@ -121,14 +129,14 @@ class Person:
         paint_details(canvas, self.groups, self.limbs, s, self.seed)
         paint_organs(canvas, self.limbs, self.trunk, self.build, rng)
         for _, course in costal_cartilages(s, cavity_of(self.trunk, self.build)):
-            canvas.paint(tube(course, 4.4 * s), *CARTILAGE, "other", structure="costal cartilage")
+            canvas.paint(self.bent(tube(course, 4.4 * s)), *CARTILAGE, "other", structure="costal cartilage")
         for shape in discs(s, self.spec.scoliosis_mm):
             canvas.paint(shape, 85, 0.9, "other", structure="joint or disc")
         for bone, place in axial:
             canvas.paint_bone(bone, place, calcium, self._uptake(bone))
         for item in self.limbs:
             for shape in joint_spaces(item, s):
-                canvas.paint(shape, 85, 0.9, "other", structure="joint or disc")
+                canvas.paint(self.bent(shape), 85, 0.9, "other", structure="joint or disc")
         for bone, place in free:
             canvas.paint_bone(bone, place, calcium, self._uptake(bone))
         paint_head(canvas, s)

@@ -30,6 +30,9 @@ class PersonSpec:
         How far the spine swings to each side of the midline (0 to 40 mm at 1.70 m): an S of chest and loins.
     hip_rotation_deg
         How far the right and the left leg are turned outwards in the hip (-30 to 60 degrees).
+    asymmetry_mm
+        By how much bones of each side depart from the even ones (mm at 1.70 m, rms along each axis, 0 to 6 mm; hands
+        and feet a third of it): 0 makes both sides mirror images.
     """
 
     height_m: float = 1.70
@@ -40,6 +43,7 @@ class PersonSpec:
     muscularity: float = 1.0
     scoliosis_mm: float = 0.0
     hip_rotation_deg: tuple[float, float] = (0.0, 0.0)
+    asymmetry_mm: float = 0.0
 
     def __post_init__(self) -> None:
         if not 1.3 <= self.height_m <= 2.1:
@@ -52,6 +56,8 @@ class PersonSpec:
             raise ValueError(f"arms {self.arms!r} is not down, up, belly or under")
         if abs(self.scoliosis_mm) > 40:
             raise ValueError(f"scoliosis_mm {self.scoliosis_mm} is not in -40 to 40 mm")
+        if not 0 <= self.asymmetry_mm <= 6:
+            raise ValueError(f"asymmetry_mm {self.asymmetry_mm} is not in 0 to 6 mm")
         if not all(-30 <= turn <= 60 for turn in self.hip_rotation_deg):
             raise ValueError(f"hip_rotation_deg {self.hip_rotation_deg} is not in -30 to 60 degrees")
 

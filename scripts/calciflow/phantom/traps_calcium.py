@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calciflow.labels import TISSUES
+from calciflow.phantom.asymmetry import SMALL
 from calciflow.phantom.axial_bones import costal_cartilages, teeth
 from calciflow.phantom.organs import AORTA, AORTA_RADII, cavity_of, leg_artery
 from calciflow.phantom.pose import SIGN
@@ -56,7 +57,7 @@ def costal_cartilage(painter: TrapPainter) -> None:
             off -= (off @ axis) * axis
             middle = middle + off / np.linalg.norm(off) * 2.6 * s
             grain = tube(middle + np.array([[-1.0], [1.0]]) * axis * rng.uniform(1.5, 6), float(rng.uniform(1.1, 2.2)))
-            painter.put(name, grain, float(rng.uniform(250, 700)), float(rng.uniform(1.2, 2.6)))
+            painter.put(name, painter.person.bent(grain), float(rng.uniform(250, 700)), float(rng.uniform(1.2, 2.6)))
 
 
 def phleboliths(painter: TrapPainter) -> None:
@@ -134,8 +135,9 @@ def hip_prosthesis(painter: TrapPainter) -> None:
     neck = frame.point(24 * s, -4 * s, 40 * s)
     stem = [neck, frame.point(27 * s, 3 * s, 95 * s), frame.point(22 * s, 7 * s, 165 * s)]
     around = tube([neck, *stem[1:]], 15.0 * s)
-    painter.put(f"{item.side} bone around the stem", around, None, float(rng.uniform(5, 9)), painter.tissue("bone"))
-    metal = Union((painter.ball(head, 17.0 * s), tube([head, neck], 7 * s), tube(stem, np.array([9, 7, 5]) * s)), 4 * s)
+    painter.put(f"{item.side} bone around the stem", painter.person.bent(around), None, float(rng.uniform(5, 9)), painter.tissue("bone"))
+    parts = (painter.ball(head, 17.0 * s), tube([head, neck], 7 * s), tube(stem, np.array([9, 7, 5]) * s))
+    metal = painter.person.bent(Union(parts, 4 * s))
     painter.put_metal(f"{item.side} hip", metal)
     box = painter.canvas.grid.box(*metal.bounds())
     if box is not None:
@@ -186,4 +188,5 @@ def enthesis_spurs(painter: TrapPainter) -> None:
             if rng.uniform() < 0.25:
                 continue
             cone = Cone(np.asarray(start), np.asarray(tip), 3.2 * s, 1.2 * s)
-            painter.put(f"{item.side} {place}", cone, float(rng.uniform(500, 900)), float(rng.uniform(5, 11)))
+            share = SMALL if place.startswith("heel") else 1.0
+            painter.put(f"{item.side} {place}", painter.person.bent(cone, share), float(rng.uniform(500, 900)), float(rng.uniform(5, 11)))

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from calciflow.labels import TISSUES, region_label
+from calciflow.phantom.asymmetry import SMALL
 from calciflow.phantom.body import FINGERS
 from calciflow.phantom.organs import ureter_path
 from calciflow.phantom.pose import SIGN
@@ -17,20 +18,22 @@ def arthritis(painter: TrapPainter) -> None:
     """Joints of fingers, knees and shoulders with uptake; osteophytes on their rims."""
     rng, s = painter.rng, painter.s
 
-    def joint(what: str, centre: Point, radius: float) -> None:
+    def joint(what: str, centre: Point, radius: float, share: float = 1.0) -> None:
         if rng.uniform() < 0.35:
             return
         whole, soft = painter.tissue("bone", "other", "muscle"), painter.tissue("muscle", "other")
-        painter.put(what, painter.ball(centre, radius * 1.1), None, float(rng.uniform(5, 12)), whole)
+        inflamed = painter.person.bent(painter.ball(centre, radius * 1.1), share)
+        painter.put(what, inflamed, None, float(rng.uniform(5, 12)), whole)
         off = rng.normal(0, 1, 3)
         spur = centre + off / np.linalg.norm(off) * radius
-        painter.put(f"{what}, osteophyte", painter.ball(spur, 0.35 * radius), 600.0, 8.0, soft)
+        osteophyte = painter.person.bent(painter.ball(spur, 0.35 * radius), share)
+        painter.put(f"{what}, osteophyte", osteophyte, 600.0, 8.0, soft)
 
     for item in painter.person.limbs:
         hand, leg = item.frames["hand"], item.frames["lower_leg"]
         for finger, chain in FINGERS.items():
             for number, point in enumerate(chain[1:-1]):
-                joint(f"{item.side} {finger} joint {number + 1}", hand.point(*(np.array(point) * s)), 5.0 * s)
+                joint(f"{item.side} {finger} joint {number + 1}", hand.point(*(np.array(point) * s)), 5.0 * s, SMALL)
         for u in (30, -30):
             joint(f"{item.side} knee", leg.point(u * s, 0, 8 * s), 10.0 * s)
         joint(f"{item.side} shoulder", item.shoulder + np.array([-SIGN[item.side] * 14, 4, -6]) * s, 12.0 * s)
@@ -120,7 +123,7 @@ def acro_osteolysis(painter: TrapPainter) -> None:
         for name in sorted(rng.choice(list(FINGERS), int(rng.integers(2, 5)), replace=False)):
             joints = [hand.point(*(np.array(joint) * s)) for joint in FINGERS[str(name)]]
             base, tip = joints[-2], joints[-1]
-            gone = tube([base + 0.42 * (tip - base), base + 0.95 * (tip - base)], 5.2 * s)
+            gone = painter.person.bent(tube([base + 0.42 * (tip - base), base + 0.95 * (tip - base)], 5.2 * s), SMALL)
             if not painter.put(f"{item.side} {name}", gone, 40.0 / painter.calcium, 0.8, is_bone):
                 continue
             box = canvas.grid.box(*gone.bounds())
@@ -129,7 +132,8 @@ def acro_osteolysis(painter: TrapPainter) -> None:
             canvas.tissues[box][lost] = TISSUES["subcutaneous_fat"]
             canvas.structures[box][lost] = 0
             crumb = base + 0.66 * (tip - base)
-            canvas.paint(painter.ball(crumb, 1.1 * s), 450 * painter.calcium, 1.5, "bone", structure="hand bone")
+            left = painter.person.bent(painter.ball(crumb, 1.1 * s), SMALL)
+            canvas.paint(left, 450 * painter.calcium, 1.5, "bone", structure="hand bone")
 
 
 def attenuation_mismatch(painter: TrapPainter) -> None:
