@@ -30,6 +30,7 @@ from calciflow.anatomy.grid import (
 )
 from calciflow.anatomy.joints import RADIUS_MM, Joint, arm_joints, leg_joints, noise, region_table
 from calciflow.anatomy.judge import Candidate, Place
+from calciflow.anatomy.levels import LEVELS
 from calciflow.anatomy.plan import find_levels, find_midline, follow_arms, trunk_of
 from calciflow.anatomy.regions import assign
 from calciflow.anatomy.skeleton import Finding, find_skeleton, settle
@@ -144,7 +145,11 @@ def _segment_box(volume: Volume, body: Mask, air: Mask, grid_mm: float, at_borde
     column = int(np.clip(right[right.shape[0] // 2, 0].argmax(), 0, right.shape[2] - 1))
     outer = ~erode(compartment, 35.0, grid.spacing, flat=True)
     trunk_bone |= (covered(finding.others, middle_grid, grid) > 0.2) & outer & trunk
-    cavity = find_cavity(hu, compartment, lungs, air, trunk_bone, trunk, column, grid)
+    # Deep inside the trunk only sure bone stands in the way of a view: contrast agent's edge may look like bone.
+    unsure = np.isin(finding.labels, [candidate.label for candidate in finding.candidates])
+    in_the_way = trunk_bone & ~((covered(unsure, middle_grid, grid) > 0.1) & ~outer & trunk)
+    pelvis = np.minimum(levels["left"], levels["right"]) <= LEVELS.index("pelvis")
+    cavity = find_cavity(hu, compartment, lungs, air, in_the_way, trunk, pelvis, column, grid)
 
     finding, uncertain = _decide(finding, regions, cavity, aside, float(midline.point[0]), grid, middle_grid, volume)
     skeleton, leftover = finding.bone, finding.others & ~finding.bone

@@ -4,6 +4,8 @@ Organs and the wall's muscle have the same HU and often touch. What separates th
 bones lie in the wall, and between them the wall is as thick as where fat or gas inside shows its inner face.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
@@ -11,11 +13,19 @@ from scipy import ndimage
 
 from calciflow.anatomy.grid import Grid, Mask, closed, dilate, opened
 
+Spacing = tuple[float, float, float]
+
 RAYS = 180
 """Directions of view in a slice, 2 degrees apart."""
 
 RIB_GAP_MM = 22.0
 """Half the distance of neighbouring ribs along the body, with the slope of a rib in it."""
+
+DISC_MM = 14.0
+"""Thickest disc."""
+
+NEAR_MM = 12.0
+"""Bone nearer to the axis is none of the wall."""
 
 AXIS_MM = 45.0
 """The viewer stands this far in front of the spine's front."""
@@ -24,7 +34,7 @@ BACK_MM = 42.0
 """Nothing behind this distance from the spine's front is inside: vertebral body plus canal."""
 
 WALL_MM = (6.0, 11.0, 30.0)
-"""Thinnest, usual and thickest wall of the trunk beside the bones."""
+"""Thinnest, usual and thickest wall of the trunk beside the bones, at the sides and in front."""
 
 WALL_RANK = 0.2
 """Rank, among the thicknesses that fat, gas and ribs show around a place, of the one that counts: each is the wall's or
@@ -32,6 +42,25 @@ more. On a real CT that a network labelled, muscle agrees better (Dice) at 0.2 t
 
 BACK_WIDTH_MM, BACK_SLOPE = 50.0, 0.8
 """Beside the muscles of the back the cavity reaches farther back."""
+
+SPINE_HALF_MM, PSOAS_BEHIND_MM, CHEST_CM2 = 40.0, 5.0, 5.0
+"""Half the width of the lumbar spine with the psoas muscles beside it: so near the midline, and farther behind the
+spine's front, what is no fat is muscle. In ``ct_reference`` (T12 to L2) all of the psoas lies 20 to 40 mm from the
+midline, up to 50 mm behind the front, and all organs but 3 ml of the kidneys lie farther aside or in front. Above, in
+slices with more lung than that, the aorta may lie beside a vertebra."""
+
+BACKWARD = np.sin(2 * np.pi * np.arange(RAYS) / RAYS) < -0.2
+"""Directions towards the muscles of the back."""
+
+BACK_WALL_MM, PELVIC_WALL_MM, LAYER_MM = 90.0, 70.0, 45.0
+"""Thickest wall at the back (loins), in the pelvis (groin), and of the muscles inside its bones (iliac and psoas)."""
+
+EVEN_RAYS, UNEVEN_RAYS = 12, 5
+"""The wall is alike 24 degrees to each side, and 10 where single muscles make it."""
+
+FORAMEN_MM, SIDEWAYS_DEG, GAP_RAYS = 40.0, 50.0, 30
+"""The obturator foramen, as high as that, opens sideways below the hip's socket: there the view ends where it does
+above. Other gaps of the bony pelvis (sciatic notch, groin) are up to so many directions wide."""
 
 INTERCOSTAL_MM = 4.0
 """From a rib's inner face to the pleura or peritoneum."""
@@ -58,6 +87,134 @@ def _spine_front(bone: Mask, inside: Mask, middle: int, grid: Grid) -> NDArray[n
     return ndimage.median_filter(filled, size=2 * round(30.0 / grid.spacing[0]) + 1, mode="nearest")
 
 
+def _blocking(bone: Mask, pelvis: NDArray[np.bool_], middle: int, step: Spacing) -> Mask:
+    """Bone, what lies between neighbouring ribs, and discs.
+
+    The spine and the hip bones have no such gaps along the body: widened along it, where they slope, they would stand
+    before what lies in front of them.
+    """
+    aside = np.abs(np.arange(bone.shape[2]) - middle) * step[2]
+    ribs = bone & (aside > SPINE_HALF_MM) & ~pelvis[:, None, None]
+    blocked = ndimage.binary_dilation(ribs, np.ones((3, 1, 1)), iterations=max(1, round(RIB_GAP_MM / step[0])))
+    disc = 2 * max(1, round(DISC_MM / 2.0 / step[0])) + 1
+    blocked |= bone | ndimage.binary_closing(bone, np.ones((disc, 1, 1)))
+    return blocked | closed(blocked, 10.0, step, flat=True)
+
+
+@dataclass(frozen=True)
+class _View:
+    """What a viewer on the axis sees, a row a slice and a column a direction (``RAYS``); mm from the axis.
+
+    Attributes
+    ----------
+    edge
+        To the wall's outer face; 1000 more where the image ends before it.
+    bone
+        To bone in the way, inf where there is none.
+    wall
+        Thickness of what lies between the farthest fat or gas and the outer face; nan where that is no wall's.
+    ribs
+        The same of the wall that ribs lie in.
+    layer
+        Thickness of what lies between the farthest fat or gas and bone: muscle that lines the pelvis.
+    """
+
+    edge: NDArray[np.float64]
+    bone: NDArray[np.float64]
+    wall: NDArray[np.float64]
+    ribs: NDArray[np.float64]
+    layer: NDArray[np.float64]
+
+
+ANGLE = 2 * np.pi * np.arange(RAYS) / RAYS
+"""Of the directions: 0 is towards higher columns, a quarter turn to the front."""
+
+
+def _look(
+    hull: Mask,
+    proof: Mask,
+    blocked: Mask,
+    bone: Mask,
+    axis: NDArray[np.float64],
+    thickest: NDArray[np.float64],
+    middle: int,
+    step: Spacing,
+) -> _View:
+    """Look around in every slice; ``thickest``: of each slice and direction the thickest wall, mm."""
+    radii = np.arange(0.0, 320.0, min(step[1:]) / 2.0)
+    y = (radii[None, :] * np.sin(ANGLE)[:, None]) / step[1]
+    x = middle + (radii[None, :] * np.cos(ANGLE)[:, None]) / step[2]
+    columns = np.rint(x).astype(int)
+    off_x = (columns < 0) | (columns >= hull.shape[2])
+    columns = columns.clip(0, hull.shape[2] - 1)
+    size = (len(hull), RAYS)
+    edge, limit = np.zeros(size), np.zeros(size)
+    wall, ribs, layer = (np.full(size, np.nan) for _ in range(3))
+
+    def farthest(seen: Mask) -> NDArray[np.int64]:
+        return np.where(seen.any(1), seen.shape[1] - 1 - seen[:, ::-1].argmax(1), -1)
+
+    for z in range(len(hull)):
+        lines = np.rint(axis[z] + y).astype(int)
+        off = off_x | (lines < 0) | (lines >= hull.shape[1])
+        lines = lines.clip(0, hull.shape[1] - 1)
+        last = farthest(hull[z][lines, columns] & ~off).clip(0)
+        edge[z] = radii[last]
+        cut = off[np.arange(RAYS), np.minimum(last + 1, len(radii) - 1)]  # the image ends before the wall does
+        edge[z, cut] += 1000.0
+        hit = blocked[z][lines, columns] & ~off & (radii > NEAR_MM)
+        limit[z] = np.where(hit.any(1), radii[hit.argmax(1)], np.inf)
+        clear = proof[z][lines, columns] & ~off
+        deepest = farthest(clear & (radii[None] <= edge[z][:, None] - WALL_MM[0]))
+        thick = edge[z] - radii[deepest]
+        known = (deepest >= 0) & (thick <= thickest[z]) & ~cut
+        wall[z, known] = thick[known]
+        deepest = farthest(clear & (radii[None] < limit[z][:, None]))
+        thick = limit[z] - radii[deepest]
+        known = (deepest >= 0) & (thick <= LAYER_MM)
+        layer[z, known] = thick[known]
+        rib = bone[z][lines, columns] & ~off & (radii > NEAR_MM)
+        beside = np.where(rib.any(1), edge[z] - radii[rib.argmax(1)] + INTERCOSTAL_MM, np.inf)
+        known = (beside >= WALL_MM[0]) & (beside <= WALL_MM[2]) & ~cut
+        ribs[z, known] = beside[known]
+    return _View(edge, limit, wall, ribs, layer)
+
+
+def _borders(view: _View, pelvis: NDArray[np.bool_], step: Spacing) -> NDArray[np.float64]:
+    """How far the cavity reaches in every slice and direction, mm."""
+    limit = view.bone
+    down = max(1, round(FORAMEN_MM / step[0]))
+    above = ndimage.minimum_filter1d(limit, 2 * down + 1, axis=0, origin=-down, mode="nearest")
+    sideways = np.abs(np.cos(ANGLE)) > np.cos(np.radians(SIDEWAYS_DEG))
+    limit = np.where(pelvis[:, None] & sideways, above, limit)
+    for z in np.flatnonzero(pelvis).tolist():
+        limit[z] = _ring(limit[z])
+    near = max(1, round(24.0 / step[0]))
+    wall = np.fmin(view.wall, _along(view.ribs, max(1, round(RIB_GAP_MM / step[0]))))
+    uneven = pelvis[:, None] | BACKWARD
+    wall = np.where(uneven, _fill(wall, near, UNEVEN_RAYS, WALL_MM[1]), _fill(wall, near, EVEN_RAYS, WALL_MM[1]))
+    lining = np.maximum(_fill(view.layer, near, UNEVEN_RAYS, INTERCOSTAL_MM), INTERCOSTAL_MM)
+    # Bone in the wall's outer face only: a rib stands for the wall around it.
+    border = np.minimum(view.edge - wall, limit - np.where(pelvis[:, None], lining, INTERCOSTAL_MM))
+    border = ndimage.median_filter(
+        np.pad(border.clip(0, 2000), ((0, 0), (4, 4)), mode="wrap"), size=(3, 5), mode="nearest"
+    )
+    return np.asarray(border[:, 4:-4])
+
+
+def _ring(limit: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Close the gaps of the bony pelvis: the view ends between two bones no more than ``GAP_RAYS`` apart."""
+    known = np.flatnonzero(np.isfinite(limit))
+    if len(known) < 2:
+        return limit
+    out = limit.copy()
+    for first, last in zip(known.tolist(), [*known[1:].tolist(), int(known[0]) + RAYS], strict=True):
+        if 1 < last - first <= GAP_RAYS:
+            between = np.arange(first + 1, last)
+            out[between % RAYS] = np.interp(between, (first, last), (limit[first], limit[last % RAYS]))
+    return out
+
+
 def find_cavity(
     hu: NDArray[np.float32],
     compartment: Mask,
@@ -65,6 +222,7 @@ def find_cavity(
     air: Mask,
     bone: Mask,
     trunk: Mask,
+    pelvis: NDArray[np.bool_],
     middle: int,
     grid: Grid,
 ) -> Mask:
@@ -80,6 +238,8 @@ def find_cavity(
         Lungs, all air in the body, and the skeleton (without arms).
     trunk
         Chest, abdomen and the part of the pelvis that has a cavity.
+    pelvis
+        Slices at the level of the pelvis.
     middle
         Column of the midline.
     grid
@@ -90,72 +250,32 @@ def find_cavity(
     slices = np.flatnonzero(inside.any((1, 2)))
     if len(slices) == 0:
         return out
-    low, high = int(slices[0]), int(slices[-1]) + 1
-    part = slice(low, high)
+    part = slice(int(slices[0]), int(slices[-1]) + 1)
     step = grid.spacing
     middle = int(np.clip(middle, 2, trunk.shape[2] - 3))
-    front = _spine_front(bone[part], inside[part], middle, grid)
+    hull, pelvis = inside[part], pelvis[part]
+    front = _spine_front(bone[part], hull, middle, grid)
     rows = np.arange(trunk.shape[1], dtype=float)
-    fallback = np.array([np.average(rows, weights=plane.sum(1) + 1e-9) for plane in inside[part]])
-    axis_row = np.where(np.isfinite(front), front + AXIS_MM / step[1], fallback)
-
-    reach = max(1, round(RIB_GAP_MM / step[0]))
-    blocked = ndimage.binary_dilation(bone[part], np.ones((3, 1, 1)), iterations=reach)
-    blocked |= closed(blocked, 10.0, step, flat=True)
+    fallback = np.array([np.average(rows, weights=plane.sum(1) + 1e-9) for plane in hull])
+    axis = np.where(np.isfinite(front), front + AXIS_MM / step[1], fallback)
     proof = (air | opened((hu < -50) & compartment, 3.0, step))[part]
-    hull, ribbed = inside[part], bone[part]
+    thickest = np.where(BACKWARD, BACK_WALL_MM, np.where(pelvis[:, None], PELVIC_WALL_MM, WALL_MM[2]))
+    blocked = _blocking(bone[part], pelvis, middle, step)
+    border = _borders(_look(hull, proof, blocked, bone[part], axis, thickest, middle, step), pelvis, step)
 
-    angle = 2 * np.pi * np.arange(RAYS) / RAYS
-    radial = min(step[1:]) / 2.0
-    radii = np.arange(0.0, 320.0, radial)
-    y = (radii[None, :] * np.sin(angle)[:, None]) / step[1]
-    x = middle + (radii[None, :] * np.cos(angle)[:, None]) / step[2]
-    columns = np.rint(x).astype(int)
-    off_x = (columns < 0) | (columns >= trunk.shape[2])
-    columns = columns.clip(0, trunk.shape[2] - 1)
-    limit = np.zeros((high - low, RAYS))  # distance to bone in the way
-    edge = np.zeros((high - low, RAYS))  # distance to the wall's outer face
-    wall = np.full((high - low, RAYS), np.nan)
-    ribs = np.full((high - low, RAYS), np.nan)
-    for z in range(high - low):
-        lines = np.rint(axis_row[z] + y).astype(int)
-        off = off_x | (lines < 0) | (lines >= trunk.shape[1])
-        lines = lines.clip(0, trunk.shape[1] - 1)
-        on_hull = hull[z][lines, columns] & ~off
-        last = np.where(on_hull.any(1), on_hull.shape[1] - 1 - on_hull[:, ::-1].argmax(1), 0)
-        edge[z] = radii[last]
-        cut = off[np.arange(RAYS), np.minimum(last + 1, len(radii) - 1)]  # the image ends before the wall does
-        edge[z, cut] += 1000.0
-        hit = blocked[z][lines, columns] & ~off & (radii > 12.0)
-        limit[z] = np.where(hit.any(1), radii[hit.argmax(1)], np.inf)
-        seen = proof[z][lines, columns] & ~off & (radii[None] <= edge[z][:, None] - WALL_MM[0])
-        deepest = np.where(seen.any(1), seen.shape[1] - 1 - seen[:, ::-1].argmax(1), -1)
-        thick = edge[z] - radii[deepest]
-        known = (deepest >= 0) & (thick <= WALL_MM[2]) & ~cut
-        wall[z, known] = thick[known]
-        rib = ribbed[z][lines, columns] & ~off & (radii > 12.0)
-        beside = np.where(rib.any(1), edge[z] - radii[rib.argmax(1)] + INTERCOSTAL_MM, np.inf)
-        known = (beside >= WALL_MM[0]) & (beside <= WALL_MM[2]) & ~cut
-        ribs[z, known] = beside[known]
-    ribs = _along(ribs, reach)
-    wall = np.fmin(wall, ribs)
-    wall = _fill(wall, max(1, round(24.0 / step[0])), 12)
-    # Bone in the wall's outer face only: a rib stands for the wall around it.
-    border = np.minimum(edge - wall, limit - INTERCOSTAL_MM)
-    border = ndimage.median_filter(
-        np.pad(border.clip(0, 2000), ((0, 0), (4, 4)), mode="wrap"), size=(3, 5), mode="nearest"
-    )
-    border = border[:, 4:-4]
+    chest = lungs[part].sum((1, 2)) * step[1] * step[2] > CHEST_CM2 * 100.0
     grid_y, grid_x = np.meshgrid(rows, np.arange(trunk.shape[2], dtype=float), indexing="ij")
-    for z in range(high - low):
-        dy, dx = (grid_y - axis_row[z]) * step[1], (grid_x - middle) * step[2]
+    for z in range(len(hull)):
+        dy, dx = (grid_y - axis[z]) * step[1], (grid_x - middle) * step[2]
         ray = np.rint(np.arctan2(dy, dx) / (2 * np.pi) * RAYS).astype(int) % RAYS
         view = np.hypot(dy, dx) < border[z][ray]
         if np.isfinite(front[z]):
             beside = (np.abs(dx) - BACK_WIDTH_MM).clip(0.0, 60.0) * BACK_SLOPE
             view &= dy > -(AXIS_MM + BACK_MM + beside)
-        out[low + z] = view & hull[z]
-    out = opened(out, 6.0, step, flat=True)
+            if not chest[z]:
+                view &= proof[z] | (dy > -(AXIS_MM + PSOAS_BEHIND_MM)) | (np.abs(dx) > SPINE_HALF_MM)
+        out[part.start + z] = view & hull[z]
+    out = opened(out, 4.0, step, flat=True)
     return (out | (lungs & trunk) | (air & inside & dilate(out, 8.0, step))) & ~bone
 
 
@@ -168,11 +288,11 @@ def _along(values: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
     return np.divide(total, weight, out=np.full_like(total, np.nan), where=weight > 1e-6)
 
 
-def _fill(values: NDArray[np.float64], height: int, width: int) -> NDArray[np.float64]:
+def _fill(values: NDArray[np.float64], height: int, width: int, usual: float) -> NDArray[np.float64]:
     """The wall around each place: what is known of it says how thick it is at most.
 
-    A low one of the known values (``WALL_RANK``), so many slices and directions around; the usual wall where few are
-    known.
+    A low one of the known values (``WALL_RANK``), so many slices and directions around; the usual thickness where few
+    are known.
     """
     out = np.empty_like(values)
     sides = np.pad(values, ((0, 0), (width, width)), mode="wrap")
@@ -182,6 +302,6 @@ def _fill(values: NDArray[np.float64], height: int, width: int) -> NDArray[np.fl
         count = np.isfinite(near).sum(1)  # nan is sorted last
         low = near[np.arange(RAYS), (WALL_RANK * count).astype(int).clip(0, near.shape[1] - 1)]
         share = np.clip(count / near.shape[1] / 0.15, 0.0, 1.0)
-        around = share * np.where(count > 0, low, WALL_MM[1]) + (1.0 - share) * WALL_MM[1]
+        around = share * np.where(count > 0, low, usual) + (1.0 - share) * usual
         out[z] = np.fmin(values[z], around)
     return out

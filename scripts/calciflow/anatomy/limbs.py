@@ -41,6 +41,10 @@ HEAD_MM = 125.0
 SHAFT_MM = (60.0, 200.0)
 """So far from the humeral head its shaft shows the upper arm's direction."""
 
+BREASTBONE_MM, BACK_MM = 45.0, 245.0
+"""Half the width of the breast bone with the clavicles' ends. A way that is so near the midline again, so shortly after
+it left the rib cage, came along the clavicle: from the humeral head, 165 mm aside, an arm has 120 mm more to go."""
+
 SPINE_MM = 70.0
 """Lumbar vertebrae and sacrum lie no farther in front of the upper thoracic spine."""
 
@@ -206,6 +210,7 @@ def find_arms(skeleton: Skeleton, root: int, thorax: Mask, pelvis_z: float, head
         closed_way[node] = closed_way[parent] or barred[node]
         if entry[parent] >= 0:
             entry[node] = entry[parent]
+            closed_way[node] |= lateral[node] < BREASTBONE_MM and far[node] - far[entry[node]] < BACK_MM
         elif away[node] > 30.0 and lateral[node] > 90.0:
             entry[node] = node
     solid = np.zeros(grid.shape, bool)

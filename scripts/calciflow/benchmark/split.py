@@ -34,9 +34,9 @@ _TRAP_CHANCE = 0.08
 """Chance of a trap whose turn it is not: one or two a scan."""
 
 _ASYMMETRY_MM = (2.0, 4.0)
-"""Mirrored and fitted within 50 mm, the trunk's bone in ``ct_reference`` lies 2.2 mm (rms) from the other side's, 97 % of
-it within 5 mm; the legs' of STS_049 2.9 mm and 90 %. Phantoms bent by 2, 3 and 4 mm: 1.2 to 1.4 mm, 1.5 to 1.8 and 1.9 to
-2.1 mm; 99, 97 and 96 %. Even ones: 0.5 to 0.8 mm and all of it."""
+"""Mirrored and fitted within 50 mm, the trunk's bone in ``ct_reference`` lies 2.2 mm (rms) from the other side's, 97 %
+of it within 5 mm; the legs' of STS_049 2.9 mm and 90 %. Phantoms bent by 2, 3 and 4 mm: 1.2 to 1.4 mm, 1.5 to 1.8 and
+1.9 to 2.1 mm; 99, 97 and 96 %. Even ones: 0.5 to 0.8 mm and all of it."""
 
 _MOST_VOXELS = 45_000_000
 """Voxels of a CT: keeps twenty scans within forty minutes on two cores."""

@@ -134,8 +134,8 @@ def hip_prosthesis(painter: TrapPainter) -> None:
     head = item.hip + np.array([-m * 2, 0, 4]) * s
     neck = frame.point(24 * s, -4 * s, 40 * s)
     stem = [neck, frame.point(27 * s, 3 * s, 95 * s), frame.point(22 * s, 7 * s, 165 * s)]
-    around = tube([neck, *stem[1:]], 15.0 * s)
-    painter.put(f"{item.side} bone around the stem", painter.person.bent(around), None, float(rng.uniform(5, 9)), painter.tissue("bone"))
+    around = painter.person.bent(tube([neck, *stem[1:]], 15.0 * s))
+    painter.put(f"{item.side} bone around the stem", around, None, float(rng.uniform(5, 9)), painter.tissue("bone"))
     parts = (painter.ball(head, 17.0 * s), tube([head, neck], 7 * s), tube(stem, np.array([9, 7, 5]) * s))
     metal = painter.person.bent(Union(parts, 4 * s))
     painter.put_metal(f"{item.side} hip", metal)
@@ -187,6 +187,6 @@ def enthesis_spurs(painter: TrapPainter) -> None:
         for place, start, tip in spurs:
             if rng.uniform() < 0.25:
                 continue
-            cone = Cone(np.asarray(start), np.asarray(tip), 3.2 * s, 1.2 * s)
             share = SMALL if place.startswith("heel") else 1.0
-            painter.put(f"{item.side} {place}", painter.person.bent(cone, share), float(rng.uniform(500, 900)), float(rng.uniform(5, 11)))
+            cone = painter.person.bent(Cone(np.asarray(start), np.asarray(tip), 3.2 * s, 1.2 * s), share)
+            painter.put(f"{item.side} {place}", cone, float(rng.uniform(500, 900)), float(rng.uniform(5, 11)))
