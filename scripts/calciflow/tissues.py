@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from calciflow.anatomy.body import outline, refine
 from calciflow.anatomy.bone import tempered
-from calciflow.anatomy.cavity import find_cavity
+from calciflow.anatomy.cavity import find_cavity, shut_belly, wall_bone
 from calciflow.anatomy.draw import bone_edge, rim, skin_shell, spread
 from calciflow.anatomy.grid import (
     Grid,
@@ -142,12 +142,12 @@ def _segment_box(volume: Volume, body: Mask, air: Mask, grid_mm: float, at_borde
     compartment = muscle_compartment(hu, body, bone, dense, grid)
     trunk = trunk_of(regions, levels, right, grid)
     trunk &= np.isin(regions, [region_label(r, s) for r in ("chest", "abdomen", "pelvis") for s in ("left", "right")])
-    column = int(np.clip(right[right.shape[0] // 2, 0].argmax(), 0, right.shape[2] - 1))
+    column = int(np.clip(right[right.shape[0] // 2, 0].argmax(), 2, right.shape[2] - 3))
+    compartment = shut_belly(compartment, lungs, trunk_bone, trunk, column, grid)
     outer = ~erode(compartment, 35.0, grid.spacing, flat=True)
     trunk_bone |= (covered(finding.others, middle_grid, grid) > 0.2) & outer & trunk
-    # Deep inside the trunk only sure bone stands in the way of a view: contrast agent's edge may look like bone.
     unsure = np.isin(finding.labels, [candidate.label for candidate in finding.candidates])
-    in_the_way = trunk_bone & ~((covered(unsure, middle_grid, grid) > 0.1) & ~outer & trunk)
+    in_the_way = wall_bone(trunk_bone, covered(unsure, middle_grid, grid) > 0.1, outer, aside, grid)
     pelvis = np.minimum(levels["left"], levels["right"]) <= LEVELS.index("pelvis")
     cavity = find_cavity(hu, compartment, lungs, air, in_the_way, trunk, pelvis, column, grid)
 

@@ -45,7 +45,7 @@ def test_one_side_says_nothing_about_the_other():
 
 def test_neighbours_move_together():
     """Over a joint's gap of 5 mm two bones come closer or part by far less than the gap."""
-    gap = displacement(RIGHT + (0, 0, 5.0), 3, 4.0) - displacement(RIGHT, 3, 4.0)
+    gap = displacement(RIGHT + np.array([0, 0, 5.0]), 3, 4.0) - displacement(RIGHT, 3, 4.0)
     assert np.percentile(np.abs(gap), 95) < 2.5
 
 

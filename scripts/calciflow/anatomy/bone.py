@@ -55,20 +55,34 @@ CRANIUM_MM = 34.0
 (in a phantom of 1.5 m it holds a ball of 39 mm radius; children's hold less)."""
 
 
+WIDEST_CUT_MM = 90.0
+"""The widest bone that holds one space: the condyles of femur and tibia, 70 to 90 mm."""
+
 ORBIT_MM = 20.0
 """Half the width of an orbit, which is some 40 mm wide in front and open behind where thin walls are lost to blur."""
 
 
-def _holes_flat(shell: Mask, axis: int) -> Mask:
+def _holes_flat(shell: Mask, axis: int, grid: Grid) -> Mask:
     """Holes of a mask within each slice across ``axis``.
 
-    In sagittal and coronal slices the ends of the stack count as closed: a shaft that is cut there keeps its marrow.
+    A bone that the image cuts keeps its marrow. In sagittal and coronal slices the ends of the stack count as closed;
+    in axial ones the image's sides do, between bone that meets them no farther apart than one bone is wide.
     """
     out = np.zeros_like(shell)
     box = bounding_box(shell)
     part = shell[box]
     if axis == 0:
-        out[box] = filled_flat(part) & ~part
+        sealed = np.pad(part, ((0, 0), (1, 1), (1, 1)))
+        for across in (1, 2):
+            along = 3 - across
+            size = [1, 1]
+            size[1] = round(WIDEST_CUT_MM / grid.spacing[along]) | 1
+            for side, at_border in ((0, box[across].start == 0), (-1, box[across].stop == shell.shape[across])):
+                if at_border:
+                    met = ndimage.binary_closing(np.take(part, side, across), np.ones(size, bool))
+                    rim = (slice(None), side, slice(1, -1)) if across == 1 else (slice(None), slice(1, -1), side)
+                    sealed[rim] = met
+        out[box] = filled_flat(sealed)[:, 1:-1, 1:-1] & ~part
         return out
     ends = (int(box[0].start == 0), int(box[0].stop == shell.shape[0]))
     sealed = np.moveaxis(np.pad(part, (ends, (0, 0), (0, 0)), constant_values=True), axis, 0)
@@ -115,7 +129,7 @@ def dense_bone(hu: NDArray[np.float32], mean: NDArray[np.float32], body: Mask, g
     if not mass.any():
         return dense, pools
     shell = closed(dense & ~mass, RING_MM, grid.spacing, flat=True)
-    mass &= ~(shell | _holes_flat(shell, 0))
+    mass &= ~(shell | _holes_flat(shell, 0, grid))
     mass = opened(mass, MASS_MM, grid.spacing)
     return dense & ~(dilate(mass, 4.0, grid.spacing, flat=True) & (hu < SHELL_HU)), pools
 
@@ -150,7 +164,7 @@ def _cancellous(dense: Mask, hu: NDArray[np.float32], grid: Grid) -> Mask:
     Its HU (80 to 150) is that of contrasted organs, so it must lie inside a ring of denser bone.
     """
     ring = closed(dense, RING_MM, grid.spacing, flat=True)
-    inside = _holes_flat(ring, 0)
+    inside = _holes_flat(ring, 0, grid)
     if inside.any():
         depth = distance(inside, grid.spacing, flat=True)
         labels, count = cc3d.connected_components(inside, connectivity=6, return_N=True)
@@ -174,13 +188,13 @@ def fill_marrow(dense: Mask, hu: NDArray[np.float32], grid: Grid) -> tuple[Mask,
         Bone with marrow; and the cranial cavity.
     """
     shell = closed(dense, MARROW_CLOSING_MM, grid.spacing) | _cancellous(dense, hu, grid)
-    axial = _holes_flat(shell, 0)
-    votes = axial.astype(np.uint8) + _holes_flat(shell, 1) + _holes_flat(shell, 2)
+    axial = _holes_flat(shell, 0, grid)
+    votes = axial.astype(np.uint8) + _holes_flat(shell, 1, grid) + _holes_flat(shell, 2, grid)
     marrow, cavity = _judge(axial | (votes >= 2), votes >= 2, shell, hu, grid)
     filled = shell | marrow
     # Once more with wider gaps shut, for cortex that is thin as paper; the shut gaps themselves are not taken.
     ring = closed(filled, RING_MM, grid.spacing, flat=True)
-    marrow, _ = _judge(_holes_flat(ring, 0), None, ring, hu, grid)
+    marrow, _ = _judge(_holes_flat(ring, 0, grid), None, ring, hu, grid)
     return filled | marrow, cavity
 
 
@@ -199,7 +213,7 @@ def whole_cranium(cavity: Mask, filled: Mask, grid: Grid) -> Mask:
     z, y, x = (int(2.0 * ORBIT_MM / step) + 1 for step in grid.spacing)
     box = widened(bounding_box(cavity), cavity.shape, (z, y, x))
     near, bone = cavity[box], filled[box]
-    space = _holes_flat(bone, 0) | _holes_flat(bone, 1) | _holes_flat(bone, 2)
+    space = _holes_flat(bone, 0, grid) | _holes_flat(bone, 1, grid) | _holes_flat(bone, 2, grid)
     space[~np.asarray(near.any((1, 2)))] = False
     space = opened(space, MASS_MM, grid.spacing, flat=True) | near
     labels = cc3d.connected_components(space, connectivity=6)
