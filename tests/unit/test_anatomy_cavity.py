@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from calciflow.anatomy.cavity import find_cavity
+from calciflow.anatomy.cavity import find_cavity, shut_belly, wall_bone
 from calciflow.anatomy.grid import blocks
 
 STEP = 4.0
@@ -44,11 +44,13 @@ class Trunk:
         slope = np.mod(self.z + 0.5 * self.y, 28.0) < 9.0
         self.bone |= ring & slope & (self.angle > low) & (self.angle < high)
 
-    def found(self):
+    def found(self, pelvis=False, lungs=False):
         self.hu[self.bone] = 400.0
         nothing = np.zeros(SHAPE, bool)
         trunk = np.ones(SHAPE, bool)
-        return find_cavity(self.hu, self.inside, nothing, nothing, self.bone, trunk, SHAPE[2] // 2, self.grid)
+        level = np.full(SHAPE[0], pelvis)
+        lung = self.within(40.0) & (self.x > 60.0) & lungs
+        return find_cavity(self.hu, self.inside, lung, nothing, self.bone, trunk, level, SHAPE[2] // 2, self.grid)
 
 
 @pytest.mark.parametrize("thick_mm", [10.0, 16.0])
@@ -80,3 +82,77 @@ def test_the_wall_is_not_lost_beside_a_thin_place():
     found = trunk.found()
     wall = trunk.inside & ~trunk.within(WALL_MM - 4.0) & (trunk.y > -40.0) & (np.abs(trunk.angle - 63.0) > 8.0)
     assert found[wall].mean() < 0.02
+
+
+def test_the_psoas_is_muscle_and_what_lies_beside_it_is_not():
+    """A muscle along the spine was called viscera: deposits in it went unseen."""
+    trunk = Trunk()
+    aside, depth = np.abs(trunk.x), -40.0 - trunk.y  # behind the spine's front
+    beside = trunk.cavity & (depth > 6.0)
+    psoas, kidney = beside & (aside > 22.0) & (aside < 34.0), beside & (aside > 42.0) & (aside < 70.0)
+    trunk.hu[psoas | kidney] = 50.0
+    found = trunk.found()
+    assert found[psoas].mean() < 0.2
+    assert found[kidney].mean() > 0.8
+    assert trunk.found(lungs=True)[psoas].mean() > 0.8, "in the chest the aorta lies there"
+
+
+def test_fat_beside_the_spine_is_the_cavitys():
+    trunk = Trunk()
+    beside = trunk.cavity & (trunk.y < -44.0) & (np.abs(trunk.x) > 24.0) & (np.abs(trunk.x) < 34.0)
+    assert trunk.found()[beside].mean() > 0.7
+
+
+@pytest.mark.parametrize("gap_deg", [30.0, 50.0])
+def test_the_view_ends_between_the_bones_of_the_pelvis(gap_deg):
+    """Through the sciatic notch the cavity ran into the gluteal muscles."""
+    trunk = Trunk()
+    ring = trunk.within(50.0) & ~trunk.within(58.0)
+    trunk.bone |= ring & (np.abs(np.abs(trunk.angle) - 150.0) > gap_deg / 2.0)
+    trunk.hu[~trunk.within(58.0) & trunk.inside] = 50.0
+    trunk.hu[trunk.within(20.0) & ~trunk.within(46.0)] = -100.0  # between the muscles
+    outside = trunk.inside & ~trunk.within(46.0)
+    assert trunk.found(pelvis=True)[outside].mean() < 0.01
+    assert trunk.found(pelvis=False)[outside].mean() > 0.03, "the gap is there"
+    assert trunk.found(pelvis=True)[trunk.within(66.0) & trunk.cavity].mean() > 0.9
+
+
+def test_what_slopes_along_the_body_does_not_hide_what_lies_in_front():
+    """The promontory, widened along the body as ribs are, hid the hollow of the sacrum."""
+    trunk = Trunk()
+    back = trunk.y < -62.0 + np.abs(trunk.z)  # the spine comes forward at both ends
+    trunk.bone = back & (np.abs(trunk.x) < 30.0) & trunk.inside
+    trunk.cavity &= ~trunk.bone
+    hollow = trunk.cavity & (np.abs(trunk.z) < 20.0) & (np.abs(trunk.x) < 16.0) & (trunk.y < -20.0)
+    assert trunk.found()[hollow].mean() > 0.75
+
+
+def test_fat_that_leaks_through_the_white_line_is_inside():
+    """In a lax belly the muscle layer has a gap of 5 cm, and all fat within was taken for subcutaneous."""
+    trunk = Trunk()
+    gap = np.abs(trunk.angle - 90.0) < 14.0
+    wall = trunk.inside & ~trunk.within(WALL_MM)
+    gland = (np.hypot(trunk.x - 60.0, trunk.y - 105.0) < 10.0) & ~trunk.within(-8.0)
+    compartment = (wall & ~gap) | trunk.spine | gland
+    # The spine is part of the layer: it reaches the wall's inner face at the back.
+    compartment |= trunk.inside & (np.abs(trunk.x) < 20.0) & (trunk.y < -40.0)
+    nothing, room = np.zeros(SHAPE, bool), np.ones(SHAPE, bool)
+    lungs = trunk.within(50.0)
+    np.testing.assert_array_equal(shut_belly(compartment, lungs, trunk.spine, room, 45, trunk.grid), compartment)
+    shut = shut_belly(compartment, nothing, trunk.spine, room, 45, trunk.grid)
+    assert shut[trunk.within(WALL_MM)].all()
+    assert shut[trunk.inside].mean() > 0.99
+    fat_before_gland = ~trunk.within(-4.0) & ~gland & (np.hypot(trunk.x - 60.0, trunk.y - 105.0) < 16.0)
+    assert shut[fat_before_gland].mean() < 0.05, "a gland holds no bone: fat beneath it is subcutaneous"
+
+
+def test_stones_are_no_wall():
+    """A kidney stone, spread along the body as a rib is, hid the kidney and made muscle of it."""
+    trunk = Trunk()
+    trunk.ribs(-40.0, 60.0)
+    stone = np.hypot(np.hypot(trunk.x - 60.0, trunk.y + 20.0), trunk.z) < 9.0
+    unsure = np.hypot(np.hypot(trunk.x + 60.0, trunk.y - 20.0), trunk.z) < 20.0  # bowel with contrast: 33 ml
+    aside = np.abs(trunk.x).astype(np.float32)
+    outer = trunk.inside & ~trunk.within(35.0)
+    kept = wall_bone(trunk.bone | stone | unsure, unsure, outer, aside, trunk.grid)
+    np.testing.assert_array_equal(kept, trunk.bone)

@@ -264,3 +264,25 @@ def test_nothing_dense_gives_nothing():
     result = found(np.where(LIMB, 50.0, -1000.0).astype(np.float32))
     assert not result.bone.any()
     assert result.candidates == []
+
+
+@pytest.mark.parametrize("side", ["front", "left"])
+def test_a_bone_that_the_images_side_cuts_keeps_its_marrow(side):
+    """In a crop about one leg the kneecap's side of the condyles lay beyond the image: their marrow became muscle."""
+    hu = limb()
+    ring = hu > 500
+    crop = (slice(None), slice(0, 48), slice(None)) if side == "front" else (slice(None), slice(None), slice(44, None))
+    shape = hu[crop].shape
+    filled, _ = fill_marrow(ring[crop], hu[crop], blocks(shape, STEP, 2.0))
+    radius = np.hypot(Y - 90, X - 90)[crop]
+    assert filled[radius < 9].all()
+    assert not filled[radius > 20].any()
+
+
+def test_the_images_side_shuts_no_space_between_two_bones():
+    """Beyond 90 mm the image's side joins no bones: a trunk that is cut holds no marrow."""
+    hu = np.full(SHAPE, 50.0, np.float32)
+    bone = (np.abs(np.hypot(Y, X - 90) - 60) < 5) & (np.arange(SHAPE[1])[None, :, None] >= 0)
+    hu[bone] = 600.0
+    filled, _ = fill_marrow(bone, hu, GRID)
+    assert not filled[(np.hypot(Y, X - 90) < 50)].any()

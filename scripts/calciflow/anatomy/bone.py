@@ -74,14 +74,14 @@ def _holes_flat(shell: Mask, axis: int, grid: Grid) -> Mask:
     if axis == 0:
         sealed = np.pad(part, ((0, 0), (1, 1), (1, 1)))
         for across in (1, 2):
-            along = 3 - across
-            size = [1, 1]
-            size[1] = round(WIDEST_CUT_MM / grid.spacing[along]) | 1
+            reach = round(WIDEST_CUT_MM / grid.spacing[3 - across] / 2.0)
             for side, at_border in ((0, box[across].start == 0), (-1, box[across].stop == shell.shape[across])):
                 if at_border:
-                    met = ndimage.binary_closing(np.take(part, side, across), np.ones(size, bool))
-                    rim = (slice(None), side, slice(1, -1)) if across == 1 else (slice(None), slice(1, -1), side)
-                    sealed[rim] = met
+                    met = np.pad(np.take(part, side, across), ((0, 0), (reach, reach)))
+                    met = ndimage.binary_closing(met, np.ones((1, 2 * reach + 1), bool))[:, reach:-reach]
+                    sealed[(slice(None), side, slice(1, -1)) if across == 1 else (slice(None), slice(1, -1), side)] = (
+                        met
+                    )
         out[box] = filled_flat(sealed)[:, 1:-1, 1:-1] & ~part
         return out
     ends = (int(box[0].start == 0), int(box[0].stop == shell.shape[0]))

@@ -232,8 +232,9 @@ def perhaps_urine(
 def judge_focus(focus: Focus, scene: PetScene, bone_spill_max: float) -> Verdict:
     """Tell whether a PET focus without a CT deposit is a lesion.
 
-    The rules, in order: outside the body; in bone; in viscera or lung, or on their slope; explained by spill from organs, or from bone;
-    inside the skull. The centre of the uptake that is not explained by spill decides, since blur does not move it.
+    The rules, in order: outside the body; in bone; in viscera or lung, or on their slope; explained by spill from
+    organs, or from bone; inside the skull. The centre of the uptake that is not explained by spill decides, since blur
+    does not move it.
     """
     where = tuple(focus.voxels.T)
     weight = np.maximum(scene.excess(where), 1e-6).astype(np.float64)

@@ -17,7 +17,7 @@ FWHM_PER_SIGMA = 2.3548
 
 
 def rises_to_organ(focus: Focus, scene: PetScene) -> bool:
-    """Whether uptake only grows from a focus' peak to voxels that are mostly viscera: then it has no summit of its own."""
+    """Whether uptake only grows from a focus' peak to voxels that are mostly viscera: it has no summit of its own."""
     spacing = np.array(scene.suv.spacing)
     reach = np.ceil(FARTHEST * scene.fwhm_mm / spacing).astype(int)
     low = np.maximum(np.array(focus.peak) - reach, 0)
