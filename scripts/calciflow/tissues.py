@@ -147,7 +147,7 @@ def _segment_box(volume: Volume, body: Mask, air: Mask, grid_mm: float, at_borde
     outer = ~erode(compartment, 35.0, grid.spacing, flat=True)
     trunk_bone |= (covered(finding.others, middle_grid, grid) > 0.2) & outer & trunk
     unsure = np.isin(finding.labels, [candidate.label for candidate in finding.candidates])
-    in_the_way = wall_bone(trunk_bone, covered(unsure, middle_grid, grid) > 0.1, outer, aside, grid)
+    in_the_way = wall_bone(trunk_bone, covered(unsure, middle_grid, grid) > 0.1, outer, lungs, aside, grid)
     pelvis = np.minimum(levels["left"], levels["right"]) <= LEVELS.index("pelvis")
     cavity = find_cavity(hu, compartment, lungs, air, in_the_way, trunk, pelvis, column, grid)
 

@@ -82,8 +82,10 @@ INTERCOSTAL_MM = 4.0
 """From a rib's inner face to the pleura or peritoneum."""
 
 
-def wall_bone(bone: Mask, unsure: Mask, outer: Mask, aside: NDArray[np.float32], grid: Grid) -> Mask:
-    """Bone without pieces that hang free inside the trunk: stones, and the edge of contrast agent in bowel.
+def wall_bone(bone: Mask, unsure: Mask, outer: Mask, lungs: Mask, aside: NDArray[np.float32], grid: Grid) -> Mask:
+    """Bone without pieces that hang free inside the belly: stones, and the edge of contrast agent in bowel.
+
+    In slices with lungs all stays: under the shoulders ribs lie as deep.
 
     Parameters
     ----------
@@ -91,16 +93,19 @@ def wall_bone(bone: Mask, unsure: Mask, outer: Mask, aside: NDArray[np.float32],
         The skeleton, and what may be ribs; and what may be no bone.
     outer
         What is near the outer face of the compartment.
+    lungs
+        Lungs.
     aside
         Distance from the midline in mm, shape to broadcast.
     grid
         The coarse grid.
     """
-    bone = bone & (outer | ~unsure)
+    held = outer | _in_chest(lungs, grid.spacing)[:, None, None]
+    bone = bone & (held | ~unsure)
     labels, count = cc3d.connected_components(bone, connectivity=26, return_N=True)
     size = np.bincount(labels.ravel(), minlength=count + 1) * grid.block_ml
     keep = size > FREE_ML
-    keep[np.unique(labels[bone & (outer | (aside < SPINE_HALF_MM))])] = True
+    keep[np.unique(labels[bone & (held | (aside < SPINE_HALF_MM))])] = True
     return bone & keep[labels]
 
 
