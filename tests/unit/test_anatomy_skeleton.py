@@ -140,13 +140,15 @@ def test_contrast_in_a_vessel_is_no_bone():
     assert dense[np.abs(np.hypot(Y - 90, X - 90) - 12.5) < 1.5].mean() > 0.95
 
 
-@pytest.mark.parametrize("noise", [0.0, 25.0])
-def test_an_artery_with_contrast_is_no_bone_but_a_bone_as_thin_is(noise):
-    """Femoral arteries became bone, and thighs with two bones became lower legs."""
+@pytest.mark.parametrize(("noise", "plaque"), [(0.0, False), (25.0, False), (10.0, True)])
+def test_an_artery_with_contrast_is_no_bone_but_a_bone_as_thin_is(noise, plaque):
+    """Femoral arteries became bone, and thighs with two bones became lower legs; calcified ones later as well."""
     hu = limb(noise)
     beside = np.hypot(Y - 90, X - 128)
     artery, fibula = hu.copy(), hu.copy()
     artery[beside < 6] = 210
+    if plaque:  # 3 % of the artery
+        artery[(np.abs(beside - 5) < 1.2) & (X > 131) & (np.abs(Z - 60) < 8)] = 700
     fibula[beside < 6] = 1000
     fibula[beside < 3] = 0
     results = [found(ndimage.gaussian_filter(one, (0, 0.5, 0.5))) for one in (artery, fibula)]
