@@ -50,7 +50,7 @@ MEMBERS = (
     Member(
         "sub-01",
         "DM",
-        PersonSpec(1.63, 22.0, "F", 47, "down"),
+        PersonSpec(1.63, 22.0, "F", 47, "down", asymmetry_mm=3.0),
         (
             Site("thigh", "right", 2, 1.5, "sheet"),
             Site("thigh", "left", 2, 0.5),
@@ -68,7 +68,7 @@ MEMBERS = (
     Member(
         "sub-02",
         "DM",
-        PersonSpec(1.78, 26.5, "M", 58, "up"),
+        PersonSpec(1.78, 26.5, "M", 58, "up", asymmetry_mm=3.0),
         (
             Site("thigh", "right", 2, 2.0, "streak", "muscle"),
             Site("thigh", "left", 1, 1.2, "streak", "muscle"),
@@ -88,7 +88,7 @@ MEMBERS = (
     Member(
         "sub-03",
         "DM",
-        PersonSpec(1.70, 19.5, "F", 34, "belly"),
+        PersonSpec(1.70, 19.5, "F", 34, "belly", asymmetry_mm=3.0),
         (
             Site("pelvis", "right", 1, 9.0, "tumoral"),
             Site("pelvis", "left", 2, 0.6),
@@ -109,7 +109,7 @@ MEMBERS = (
     Member(
         "sub-04",
         "SSc",
-        PersonSpec(1.60, 24.0, "F", 61, "down"),
+        PersonSpec(1.60, 24.0, "F", 61, "down", asymmetry_mm=3.0),
         (
             Site("fingers", "right", 4, 0.12),
             Site("fingers", "left", 3, 0.12),
@@ -128,7 +128,7 @@ MEMBERS = (
     Member(
         "sub-05",
         "SSc",
-        PersonSpec(1.74, 30.5, "M", 52, "belly"),
+        PersonSpec(1.74, 30.5, "M", 52, "belly", asymmetry_mm=3.0),
         (
             Site("fingers", "right", 3, 0.15),
             Site("fingers", "left", 2, 0.15),
@@ -148,7 +148,7 @@ MEMBERS = (
     Member(
         "sub-06",
         "SSc",
-        PersonSpec(1.58, 34.0, "F", 66, "down"),
+        PersonSpec(1.58, 34.0, "F", 66, "down", asymmetry_mm=3.0),
         (
             Site("fingers", "right", 3, 0.12),
             Site("fingers", "left", 4, 0.12),
