@@ -138,15 +138,19 @@ def find_levels(
 
 def trunk_of(regions: NDArray[np.uint8], levels: dict[str, NDArray[np.int64]], right: Mask, grid: Grid) -> Mask:
     """Chest, abdomen, and of the pelvis what lies above its floor."""
-    floor = LEVELS.index("pelvis")
+    pelvis = LEVELS.index("pelvis")
+    lows = []
+    for level in levels.values():
+        found = np.flatnonzero(level == pelvis)
+        if len(found):
+            # If the legs are in view the floor is known; otherwise the stack begins above it.
+            lows.append(found[0] + (PELVIC_FLOOR_MM / grid.spacing[0] if (level < pelvis).any() else 0.0))
+    # A leg that lies differently shifts where its side's pelvis seems to begin; the floor is one.
+    low = min(lows, default=0.0)
     out = np.zeros(regions.shape, bool)
     for side, half in (("left", ~right), ("right", right)):
         level = levels[side]
-        pelvis = np.flatnonzero(level == floor)
-        inside = (level > floor) & (level <= LEVELS.index("chest"))
-        if len(pelvis):
-            # If the legs are in view the floor is known; otherwise the stack begins above it.
-            low = pelvis[0] + (PELVIC_FLOOR_MM / grid.spacing[0] if (level < floor).any() else 0.0)
-            inside |= (level == floor) & (np.arange(len(level)) >= low)
+        inside = (level > pelvis) & (level <= LEVELS.index("chest"))
+        inside |= (level == pelvis) & (np.arange(len(level)) >= low)
         out |= half & inside[:, None, None]
     return out
