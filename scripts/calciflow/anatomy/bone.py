@@ -62,18 +62,19 @@ ORBIT_MM = 20.0
 """Half the width of an orbit, which is some 40 mm wide in front and open behind where thin walls are lost to blur."""
 
 
-def _holes_flat(shell: Mask, axis: int, grid: Grid) -> Mask:
+def _holes_flat(shell: Mask, axis: int, grid: Grid, whole: bool = True) -> Mask:
     """Holes of a mask within each slice across ``axis``.
 
     A bone that the image cuts keeps its marrow. In sagittal and coronal slices the ends of the stack count as closed;
-    in axial ones the image's sides do, between bone that meets them no farther apart than one bone is wide.
+    in axial ones the image's sides do, between bone that meets them no farther apart than one bone is wide; not if the
+    mask is no ``whole`` image but a box in it.
     """
     out = np.zeros_like(shell)
     box = bounding_box(shell)
     part = shell[box]
     if axis == 0:
         sealed = np.pad(part, ((0, 0), (1, 1), (1, 1)))
-        for across in (1, 2):
+        for across in (1, 2) if whole else ():
             reach = round(WIDEST_CUT_MM / grid.spacing[3 - across] / 2.0)
             for side, at_border in ((0, box[across].start == 0), (-1, box[across].stop == shell.shape[across])):
                 if at_border:
@@ -158,13 +159,13 @@ def _pools(hu: NDArray[np.float32], mean: NDArray[np.float32], body: Mask, grid:
     return out
 
 
-def _cancellous(dense: Mask, hu: NDArray[np.float32], grid: Grid) -> Mask:
+def _cancellous(dense: Mask, hu: NDArray[np.float32], grid: Grid, whole: bool) -> Mask:
     """Find cancellous bone inside a cortex that is broken by partial volume (vertebrae, ends of long bones).
 
     Its HU (80 to 150) is that of contrasted organs, so it must lie inside a ring of denser bone.
     """
     ring = closed(dense, RING_MM, grid.spacing, flat=True)
-    inside = _holes_flat(ring, 0, grid)
+    inside = _holes_flat(ring, 0, grid, whole)
     if inside.any():
         depth = distance(inside, grid.spacing, flat=True)
         labels, count = cc3d.connected_components(inside, connectivity=6, return_N=True)
@@ -175,7 +176,7 @@ def _cancellous(dense: Mask, hu: NDArray[np.float32], grid: Grid) -> Mask:
     return inside & (calm(hu, grid) > CANCELLOUS_HU)
 
 
-def fill_marrow(dense: Mask, hu: NDArray[np.float32], grid: Grid) -> tuple[Mask, Mask]:
+def fill_marrow(dense: Mask, hu: NDArray[np.float32], grid: Grid, whole: bool = True) -> tuple[Mask, Mask]:
     """Fill the marrow spaces of dense bone.
 
     A space counts as marrow if cortex closes it in axial slices, or in both other planes; if it is not the cranial
@@ -187,14 +188,14 @@ def fill_marrow(dense: Mask, hu: NDArray[np.float32], grid: Grid) -> tuple[Mask,
     filled, cavity
         Bone with marrow; and the cranial cavity.
     """
-    shell = closed(dense, MARROW_CLOSING_MM, grid.spacing) | _cancellous(dense, hu, grid)
-    axial = _holes_flat(shell, 0, grid)
+    shell = closed(dense, MARROW_CLOSING_MM, grid.spacing) | _cancellous(dense, hu, grid, whole)
+    axial = _holes_flat(shell, 0, grid, whole)
     votes = axial.astype(np.uint8) + _holes_flat(shell, 1, grid) + _holes_flat(shell, 2, grid)
     marrow, cavity = _judge(axial | (votes >= 2), votes >= 2, shell, hu, grid)
     filled = shell | marrow
     # Once more with wider gaps shut, for cortex that is thin as paper; the shut gaps themselves are not taken.
     ring = closed(filled, RING_MM, grid.spacing, flat=True)
-    marrow, _ = _judge(_holes_flat(ring, 0, grid), None, ring, hu, grid)
+    marrow, _ = _judge(_holes_flat(ring, 0, grid, whole), None, ring, hu, grid)
     return filled | marrow, cavity
 
 

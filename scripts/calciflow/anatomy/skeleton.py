@@ -219,7 +219,7 @@ def settle(
         outer = widened(inner, bone.shape, _margin(grid))
         part = Grid(grid.factors, bone[outer].shape, bone[outer].shape, grid.spacing)
         labels = finding.labels[outer]
-        filled, _ = fill_marrow(taken[labels], _without(finding.hu[outer], labels, taken), part)
+        filled, _ = fill_marrow(taken[labels], _without(finding.hu[outer], labels, taken), part, whole=False)
         at = tuple(slice(i.start - o.start, i.stop - o.start) for i, o in zip(inner, outer, strict=True))
         # A box cuts large bones open: it may add to the new object's marrow, but takes only from a rejected one's.
         new = _but(filled, labels, taken)[at]
