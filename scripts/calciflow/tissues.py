@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from calciflow.anatomy.belly import shut_belly, wall_bone
 from calciflow.anatomy.body import outline, refine
 from calciflow.anatomy.bone import tempered
-from calciflow.anatomy.cavity import find_cavity, shut_belly, wall_bone
+from calciflow.anatomy.cavity import find_cavity
 from calciflow.anatomy.draw import bone_edge, rim, skin_shell, spread
 from calciflow.anatomy.grid import (
     Grid,

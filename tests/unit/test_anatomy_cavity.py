@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from calciflow.anatomy.cavity import find_cavity, shut_belly, wall_bone
+from calciflow.anatomy.belly import shut_belly, wall_bone
+from calciflow.anatomy.cavity import find_cavity
 from calciflow.anatomy.grid import blocks
 
 STEP = 4.0
