@@ -147,9 +147,11 @@ def _segment_box(volume: Volume, body: Mask, air: Mask, grid_mm: float, at_borde
     compartment = shut_belly(compartment, lungs, trunk_bone, trunk, column, grid)
     outer = ~erode(compartment, 35.0, grid.spacing, flat=True)
     trunk_bone |= (covered(finding.others, middle_grid, grid) > 0.2) & outer & trunk
-    unsure = np.isin(finding.labels, [candidate.label for candidate in finding.candidates])
-    in_the_way = wall_bone(trunk_bone, covered(unsure, middle_grid, grid) > 0.1, outer, lungs, aside, grid)
-    pelvis = np.minimum(levels["left"], levels["right"]) <= LEVELS.index("pelvis")
+    apart = np.isin(finding.labels, [candidate.label for candidate in finding.candidates if not candidate.tied])
+    pelvis, belly = (
+        np.minimum(levels["left"], levels["right"]) <= LEVELS.index(name) for name in ("pelvis", "abdomen")
+    )
+    in_the_way = wall_bone(trunk_bone, covered(apart, middle_grid, grid) > 0.1, outer, belly, aside, grid)
     cavity = find_cavity(hu, compartment, lungs, air, in_the_way, trunk, pelvis, column, grid)
 
     finding, uncertain = _decide(finding, regions, cavity, aside, float(midline.point[0]), grid, middle_grid, volume)

@@ -16,25 +16,28 @@ GAP_DEG, DIP_MM = 40.0, 12.0
 falls back by 4 mm over that."""
 
 
-def wall_bone(bone: Mask, unsure: Mask, outer: Mask, lungs: Mask, aside: NDArray[np.float32], grid: Grid) -> Mask:
+def wall_bone(
+    bone: Mask, unsure: Mask, outer: Mask, belly: NDArray[np.bool_], aside: NDArray[np.float32], grid: Grid
+) -> Mask:
     """Bone without pieces that hang free inside the belly: stones, and the edge of contrast agent in bowel.
 
-    In slices with lungs all stays: under the shoulders ribs lie as deep.
+    Above the belly all stays: under the shoulders ribs lie as deep.
 
     Parameters
     ----------
     bone, unsure
-        The skeleton, and what may be ribs; and what may be no bone.
+        The skeleton, and what may be ribs; and what may be no bone, and lies apart from it (the coccyx is bone's
+        neighbour).
     outer
         What is near the outer face of the compartment.
-    lungs
-        Lungs.
+    belly
+        Slices at the level of abdomen and pelvis.
     aside
         Distance from the midline in mm, shape to broadcast.
     grid
         The coarse grid.
     """
-    held = outer | in_chest(lungs, grid.spacing)[:, None, None]
+    held = outer | ~belly[:, None, None]
     bone = bone & (held | ~unsure)
     labels, count = cc3d.connected_components(bone, connectivity=26, return_N=True)
     size = np.bincount(labels.ravel(), minlength=count + 1) * grid.block_ml
