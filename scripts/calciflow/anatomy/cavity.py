@@ -67,7 +67,7 @@ def find_cavity(
     up = max(1, round(LOW_MM / step[0]))
     low = pelvis | (ndimage.maximum_filter1d(pelvis.astype(np.uint8), 2 * up + 1) > 0)
     proof = (air | opened((hu < -50) & compartment, 3.0, step))[part]
-    blocked = blocking(bone[part], pelvis, middle, step)
+    blocked = blocking(bone[part], pelvis, chest, middle, step)
     border = borders(look(hull, proof, blocked, bone[part], axis, thickest_wall(pelvis), middle, step), pelvis, step)
 
     grid_y, grid_x = np.meshgrid(*(np.arange(size, dtype=float) for size in trunk.shape[1:]), indexing="ij")

@@ -35,6 +35,9 @@ AXIS_MM = 45.0
 SPINE_HALF_MM = 40.0
 """Half the width of the lumbar spine with the muscles beside it."""
 
+RIB_HEAD_MM = 22.0
+"""Ribs begin so far from the midline, beside the bodies of the vertebrae."""
+
 CHEST_CM2 = 5.0
 """In slices with more lung the aorta may lie beside a vertebra, and no psoas does."""
 
@@ -108,14 +111,15 @@ def thickest_wall(pelvis: NDArray[np.bool_]) -> NDArray[np.float64]:
     return np.where(BACKWARD, BACK_WALL_MM, np.where(pelvis[:, None], PELVIC_WALL_MM, WALL_MM[2]))
 
 
-def blocking(bone: Mask, pelvis: NDArray[np.bool_], middle: int, step: Spacing) -> Mask:
+def blocking(bone: Mask, pelvis: NDArray[np.bool_], chest: NDArray[np.bool_], middle: int, step: Spacing) -> Mask:
     """Bone, what lies between neighbouring ribs, and discs.
 
     The spine and the hip bones have no such gaps along the body: widened along it, where they slope, they would stand
     before what lies in front of them.
     """
     aside = np.abs(np.arange(bone.shape[2]) - middle) * step[2]
-    ribs = bone & (aside > SPINE_HALF_MM) & ~pelvis[:, None, None]
+    beside = aside > np.where(chest, RIB_HEAD_MM, SPINE_HALF_MM)[:, None]
+    ribs = bone & beside[:, None] & ~pelvis[:, None, None]
     blocked = ndimage.binary_dilation(ribs, np.ones((3, 1, 1)), iterations=max(1, round(RIB_GAP_MM / step[0])))
     disc = 2 * max(1, round(DISC_MM / 2.0 / step[0])) + 1
     blocked |= bone | ndimage.binary_closing(bone, np.ones((disc, 1, 1)))
