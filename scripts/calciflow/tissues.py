@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from calciflow.anatomy.belly import shut_belly, wall_bone
+from calciflow.anatomy.belly import beside_lungs, shut_belly, wall_bone
 from calciflow.anatomy.body import outline, refine
 from calciflow.anatomy.bone import tempered
 from calciflow.anatomy.cavity import find_cavity
@@ -146,7 +146,8 @@ def _segment_box(volume: Volume, body: Mask, air: Mask, grid_mm: float, at_borde
     column = int(np.clip(right[right.shape[0] // 2, 0].argmax(), 2, right.shape[2] - 3))
     compartment = shut_belly(compartment, lungs, trunk_bone, trunk, column, grid)
     outer = ~erode(compartment, 35.0, grid.spacing, flat=True)
-    trunk_bone |= (covered(finding.others, middle_grid, grid) > 0.2) & outer & trunk
+    others = covered(finding.others, middle_grid, grid) > 0.2
+    trunk_bone |= others & (outer | beside_lungs(lungs, grid)) & trunk
     apart = np.isin(finding.labels, [candidate.label for candidate in finding.candidates if not candidate.tied])
     pelvis, belly = (
         np.minimum(levels["left"], levels["right"]) <= LEVELS.index(name) for name in ("pelvis", "abdomen")

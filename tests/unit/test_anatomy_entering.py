@@ -6,6 +6,7 @@ import pytest
 from calciflow.anatomy.entering import arms_from_above, arms_from_below
 from calciflow.anatomy.grid import blocks
 from calciflow.anatomy.limbs import ARM_SEGMENTS, skeleton_graph
+from calciflow.anatomy.plan import follow_arms
 
 STEP = 4.0
 SHAPE = (130, 60, 130)
@@ -128,3 +129,17 @@ def test_a_leg_goes_on_upwards_and_is_no_raised_arm():
     skull = np.zeros(SHAPE, bool)
     skull[10:20, 20:40, 60:70] = True
     assert sorted(from_below(legs, skull)) == ["left", "right"]
+
+
+def test_arms_beside_half_a_chest_come_in_from_above():
+    """Lungs in view, shoulders not: elbows and hands on the belly were called abdomen and pelvis."""
+    bone = trunk() | arm(-200.0, 450.0, -20.0) | arm(200.0, 450.0, -20.0)
+    lungs = (np.hypot((Y - 130.0) / 60.0, ((X - MIDDLE) / 100.0)[:, None]) < 1.0).T[None] & (Z > TOP - 110.0)[
+        :, None, None
+    ]
+    lungs &= ~bone
+    body, nothing = np.ones(SHAPE, bool), np.zeros(SHAPE, bool)
+    arms = dict(follow_arms(bone, body, lungs, nothing, RIGHT, np.broadcast_to(ASIDE, SHAPE), GRID))
+    assert sorted(arms) == ["left", "right"]
+    elbow = heights(arms["left"], "elbow")
+    assert elbow.mean() == pytest.approx(450.0, abs=25.0)

@@ -84,12 +84,15 @@ def test_symmetry_says_nothing_where_the_sides_cannot_be_compared():
     assert scene(bone(), other + np.array([FARTHEST_MM + 4, 0, 0]), PIECE).apart_mm(OBJECT, Place("thigh")) is None
     # Disease eats the ends of fingers on one side.
     assert scene(bone(), other, PIECE).apart_mm(OBJECT, Place("fingers")) is None
-    # The cartilage of ribs hardens as it likes; behind, it has none, and a deposit that hangs on a rib is none.
+    # The cartilage of ribs hardens as it likes; behind, it has none, and a deposit that hangs on a rib is none. A piece
+    # apart is a rib in slices of 5 mm (seven in two phantoms with uneven sides), and falls between two of the others.
     free = replace(OBJECT, tied=False)
     assert scene(bone(), other, PIECE).apart_mm(free, Place("chest", by_cavity=True)) is None
     assert scene(bone(), other, PIECE).apart_mm(OBJECT, Place("abdomen", by_cavity=True)) is None
     assert scene(bone(), other, PIECE).apart_mm(OBJECT, Place("chest")) is not None
-    assert scene(bone(), other, PIECE).apart_mm(free, Place("chest", by_cavity=True, dorsal=True)) is not None
+    assert scene(bone(), other, PIECE).apart_mm(OBJECT, Place("chest", by_cavity=True, dorsal=True)) is not None
+    assert scene(bone(), other, PIECE).apart_mm(free, Place("chest", by_cavity=True, dorsal=True)) is None
+    assert scene(bone(), other, PIECE).apart_mm(free, Place("chest", dorsal=True)) is not None
     # A few blocks.
     small = replace(OBJECT, shape=replace(SHAPE, volume_ml=0.05))
     assert scene(bone(), other, PIECE).apart_mm(small, Place("thigh")) is None

@@ -5,8 +5,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from calciflow.anatomy.grid import Grid, Mask
+from calciflow.anatomy.grid import Grid, Mask, closed, dilate
 from calciflow.anatomy.view import RAYS, SPINE_HALF_MM, axis_of, in_chest, polar
+
+THORAX_MM, BESIDE_LUNG_MM = 40.0, 15.0
+"""Half the width of a mediastinum that is closed between the lungs; pleura and a rib."""
 
 FREE_ML = 15.0
 """Largest piece that is no bone: pieces of bowel with contrast agent that were taken for bone have up to 12 ml."""
@@ -14,6 +17,12 @@ FREE_ML = 15.0
 GAP_DEG, DIP_MM = 40.0, 12.0
 """Widest gap of the muscle layer that is shut: the white line of a lax belly, 5 to 8 cm wide. An oval trunk itself
 falls back by 4 mm over that."""
+
+
+def beside_lungs(lungs: Mask, grid: Grid) -> Mask:
+    """Where ribs lie: around the lungs and what is between them, as deep as that is under the shoulders."""
+    thorax = closed(lungs, THORAX_MM, grid.spacing, flat=True)
+    return dilate(thorax, BESIDE_LUNG_MM, grid.spacing, flat=True) & ~thorax
 
 
 def wall_bone(

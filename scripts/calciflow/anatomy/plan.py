@@ -89,6 +89,8 @@ def follow_arms(
     head = dilate(skull, 14.0, grid.spacing)
     found = find_arms(graph, root, thorax, float(slices[0] - 60 / grid.spacing[0]), head, grid)
     arms = [("right" if right[tuple(np.rint(arm.root).astype(int))] else "left", arm) for arm in found]
+    # Half a chest without shoulders: arms that hang beside it, or lie on the belly, come in from above.
+    arms = arms or arms_from_above(graph, aside, right, grid)
     return with_fingers(arms, bone, body, grid)
 
 

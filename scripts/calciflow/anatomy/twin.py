@@ -3,7 +3,7 @@
 The bone around an object is laid, mirrored, over the other side's by a rigid fit (iterative closest points; Besl and
 McKay 1992). Where it does not come to lie on bone, as with arms bent differently or a field of view that holds one
 side, symmetry says nothing. Nor does it in fingers and toes, whose ends disease may eat on one side, in the cartilage
-of ribs, or at the midline.
+of ribs, between ribs, where the next one is near, or at the midline.
 
 It speaks only against bone. That both sides look alike may be two deposits: these often come in pairs.
 """
@@ -51,6 +51,14 @@ def in_rib_cartilage(candidate: Candidate, place: Place) -> bool:
     """Whether an object may lie in the cartilage of ribs, that hardens on either side and is no deposit."""
     front = place.region in ("chest", "abdomen") and not place.dorsal
     return front and (place.by_cavity or not candidate.tied)
+
+
+def among_ribs(candidate: Candidate, place: Place) -> bool:
+    """Whether an object lies apart in the wall of the chest: in thick slices a piece of rib.
+
+    Its mirror image may fall between two ribs of the other side.
+    """
+    return place.region in ("chest", "abdomen") and place.by_cavity and not candidate.tied
 
 
 def against_bone(apart_mm: float | None) -> float:
@@ -105,7 +113,9 @@ class Twins:
 
     def apart_mm(self, candidate: Candidate, place: Place) -> float | None:
         """Median distance in mm of an object's mirror image from what is dense; None where symmetry says nothing."""
-        if place.region in NO_PAIRS or candidate.shape.volume_ml < LEAST_ML or in_rib_cartilage(candidate, place):
+        if place.region in NO_PAIRS or candidate.shape.volume_ml < LEAST_ML:
+            return None
+        if among_ribs(candidate, place) or in_rib_cartilage(candidate, place):
             return None
         own = self.points[self.labels == candidate.label]
         centre = own.mean(0)
