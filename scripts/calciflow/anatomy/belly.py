@@ -5,11 +5,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from calciflow.anatomy.grid import Grid, Mask, closed, dilate
-from calciflow.anatomy.view import RAYS, SPINE_HALF_MM, axis_of, in_chest, polar
+from calciflow.anatomy.entering import SPINE_HALF_MM
+from calciflow.anatomy.grid import Grid, Mask, dilate
+from calciflow.anatomy.soft import thorax_of
+from calciflow.anatomy.view import RAYS, axis_of, in_chest, polar
 
-THORAX_MM, BESIDE_LUNG_MM = 40.0, 15.0
-"""Half the width of a mediastinum that is closed between the lungs; pleura and a rib."""
+BESIDE_LUNG_MM = 15.0
+"""Pleura and a rib."""
 
 FREE_ML = 15.0
 """Largest piece that is no bone: pieces of bowel with contrast agent that were taken for bone have up to 12 ml."""
@@ -21,7 +23,7 @@ falls back by 4 mm over that."""
 
 def beside_lungs(lungs: Mask, grid: Grid) -> Mask:
     """Where ribs lie: around the lungs and what is between them, as deep as that is under the shoulders."""
-    thorax = closed(lungs, THORAX_MM, grid.spacing, flat=True)
+    thorax = thorax_of(lungs, grid)
     return dilate(thorax, BESIDE_LUNG_MM, grid.spacing, flat=True) & ~thorax
 
 

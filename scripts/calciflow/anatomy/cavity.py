@@ -65,7 +65,7 @@ def find_cavity(
     front, axis = axis_of(bone[part], hull, middle, grid)
     chest = in_chest(lungs[part], step)
     up = max(1, round(LOW_MM / step[0]))
-    low = pelvis | (ndimage.maximum_filter1d(pelvis.astype(np.uint8), 2 * up + 1) > 0)
+    low = ndimage.binary_dilation(pelvis, iterations=up)
     proof = (air | opened((hu < -50) & compartment, 3.0, step))[part]
     blocked = blocking(bone[part], pelvis, chest, middle, step)
     border = borders(look(hull, proof, blocked, bone[part], axis, thickest_wall(pelvis), middle, step), pelvis, step)

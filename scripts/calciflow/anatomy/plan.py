@@ -9,6 +9,7 @@ from calciflow.anatomy.grid import Grid, Mask, centres, closed, dilate
 from calciflow.anatomy.levels import LEVELS, adjust, costs, profile, sequence, trunk_only
 from calciflow.anatomy.limbs import JOINT_MM, Arm, find_arms, skeleton_graph
 from calciflow.anatomy.regions import Midline
+from calciflow.anatomy.soft import thorax_of
 from calciflow.images import Volume
 
 WIDE_MM, CENTRED_MM = 180.0, 60.0
@@ -80,7 +81,7 @@ def follow_arms(
             arms = hands_alone(bone, body, right, grid)
         return with_fingers(arms, bone, body, grid)
     top = slices[-1]
-    thorax = closed(lungs, 40.0, grid.spacing, flat=True)
+    thorax = thorax_of(lungs, grid)
     level = int(top - 40 / grid.spacing[0])
     column = np.argwhere(thorax[level])
     centre = column.mean(0)

@@ -29,6 +29,9 @@ BELLY_GAP_MM = 12.0
 
 LUNG_RANGE_HU = (-970.0, -500.0)
 
+THORAX_MM = 40.0
+"""Half the width of a mediastinum that is closed between the lungs."""
+
 
 def find_lungs(hu: NDArray[np.float32], air: Mask, grid: Grid) -> Mask:
     """Choose the large air spaces in the body whose blocks are mostly parenchyma, not free air."""
@@ -42,6 +45,11 @@ def find_lungs(hu: NDArray[np.float32], air: Mask, grid: Grid) -> Mask:
     keep = (size * grid.block_ml > 60.0) & (spongy > 0.6 * size)
     keep[0] = False
     return np.asarray(keep[labels])
+
+
+def thorax_of(lungs: Mask, grid: Grid) -> Mask:
+    """Lungs with what lies between them in each slice."""
+    return closed(lungs, THORAX_MM, grid.spacing, flat=True)
 
 
 def muscle_compartment(hu: NDArray[np.float32], body: Mask, bone: Mask, dense: Mask, grid: Grid) -> Mask:

@@ -7,6 +7,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from calciflow.anatomy.entering import SPINE_HALF_MM
 from calciflow.anatomy.grid import Grid, Mask, closed
 
 Spacing = tuple[float, float, float]
@@ -31,9 +32,6 @@ NEAR_MM = 12.0
 
 AXIS_MM = 45.0
 """The viewer stands this far in front of the spine's front."""
-
-SPINE_HALF_MM = 40.0
-"""Half the width of the lumbar spine with the muscles beside it."""
 
 RIB_HEAD_MM = 22.0
 """Ribs begin so far from the midline, beside the bodies of the vertebrae."""

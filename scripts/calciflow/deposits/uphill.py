@@ -5,6 +5,7 @@ from scipy import ndimage
 
 from calciflow.deposits.pet import Focus
 from calciflow.deposits.scene import PetScene
+from calciflow.measure.boxes import FWHM_PER_SIGMA
 
 CALM = 0.5
 """The image is calmed by half the scanner's blur first, so that single voxels of noise are no summits."""
@@ -12,8 +13,6 @@ CALM = 0.5
 FARTHEST = 2.5
 """An organ's edge is that near, in widths of the blur: blur carries uptake hardly more than one of them, and the map's
 border may lie as far off again."""
-
-FWHM_PER_SIGMA = 2.3548
 
 
 def rises_to_organ(focus: Focus, scene: PetScene) -> bool:
