@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from calciflow.anatomy.belly import beside_lungs, shut_belly, wall_bone
+from calciflow.anatomy.belly import beside_lungs, rib_layer, shut_belly, wall_bone
 from calciflow.anatomy.body import outline, refine
 from calciflow.anatomy.bone import tempered
 from calciflow.anatomy.cavity import find_cavity
@@ -155,7 +155,10 @@ def _segment_box(volume: Volume, body: Mask, air: Mask, grid_mm: float, at_borde
     in_the_way = wall_bone(trunk_bone, covered(apart, middle_grid, grid) > 0.1, outer, belly, aside, grid)
     cavity = find_cavity(hu, compartment, lungs, air, in_the_way, trunk, pelvis, column, grid)
 
-    finding, uncertain = _decide(finding, regions, cavity, aside, float(midline.point[0]), grid, middle_grid, volume)
+    ribs = rib_layer(lungs, grid) & ~cavity
+    finding, uncertain = _decide(
+        finding, regions, cavity, ribs, aside, float(midline.point[0]), grid, middle_grid, volume
+    )
     skeleton, leftover = finding.bone, finding.others & ~finding.bone
 
     hull = transfer(compartment, grid, middle_grid)
@@ -198,6 +201,7 @@ def _decide(
     finding: Finding,
     regions: NDArray[np.uint8],
     cavity: Mask,
+    ribs: Mask,
     aside: NDArray[np.float32],
     plane: float,
     grid: Grid,
@@ -213,14 +217,26 @@ def _decide(
     def fine(blocks: NDArray[Any]) -> NDArray[np.float64]:
         return np.asarray((blocks + 0.5) * ratio - 0.5)
 
-    def place(candidate: Candidate) -> Place:
-        at = tuple(np.clip((fine(np.array(candidate.centre)) / grid.factors).astype(int), 0, np.array(grid.shape) - 1))
-        label = int(regions[at])
-        name = region_of(label)[0] if label else ""
-        return Place(name, bool(cavity[at]), bool(wall[at]), float(away[at]), bool(at[1] < middle[at[0]]))
+    def coarse(places: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        return tuple(np.clip((fine(places) / grid.factors).astype(int), 0, np.array(grid.shape) - 1).T)
 
     dense = np.argwhere(finding.labels)
     labels = finding.labels[tuple(dense.T)]
+    # A rib bends round the lung, so that its centre may lie inside: what its own voxels lie in counts.
+    among_ribs = mostly(labels, ribs[coarse(dense)])
+
+    def place(candidate: Candidate) -> Place:
+        at = coarse(np.array(candidate.centre))
+        label = int(regions[at])
+        return Place(
+            region=region_of(label)[0] if label else "",
+            in_cavity=bool(cavity[at]) and not among_ribs[candidate.label],
+            by_cavity=bool(wall[at]),
+            among_ribs=bool(among_ribs[candidate.label]),
+            aside_mm=float(away[at]),
+            dorsal=bool(at[1] < middle[at[0]]),
+        )
+
     sure = finding.sure[labels]
     twins = Twins(volume.world(fine(dense)), labels, sure, plane) if sure.any() else None
     settled, chances = settle(finding, place, twins, middle_grid)
@@ -238,6 +254,11 @@ def _decide(
                 }
             )
     return settled, uncertain
+
+
+def mostly(labels: NDArray[np.integer[Any]], inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which objects have more than half of their voxels inside; ``labels``, ``inside``: of each voxel."""
+    return np.asarray(np.bincount(labels, weights=inside) > 0.5 * np.bincount(labels))
 
 
 def middle_rows(regions: NDArray[np.uint8], aside: NDArray[np.float32]) -> NDArray[np.float64]:

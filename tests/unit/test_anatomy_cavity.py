@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from calciflow.anatomy.belly import beside_lungs, shut_belly, wall_bone
+from calciflow.anatomy.belly import beside_lungs, rib_layer, shut_belly, wall_bone
 from calciflow.anatomy.cavity import find_cavity
 from calciflow.anatomy.grid import blocks
 
@@ -171,3 +171,27 @@ def test_ribs_lie_beside_the_lungs_however_deep():
     assert beside[ribs].mean() > 0.95
     assert not beside[trunk.within(40.0) & (np.abs(trunk.y) < 30.0)].any(), "the mediastinum has none"
     assert not beside[~trunk.within(20.0)].any()
+
+
+def test_the_layer_of_the_ribs_goes_over_the_lungs_tips():
+    trunk = Trunk()
+    lungs = trunk.within(40.0) & (np.abs(trunk.x) > 25.0) & (trunk.z < 20.0)
+    over = trunk.within(44.0) & (np.abs(trunk.x) > 30.0) & (trunk.z > 22.0) & (trunk.z < 32.0)
+    assert rib_layer(lungs, trunk.grid)[over].mean() > 0.95
+    assert not rib_layer(lungs, trunk.grid)[lungs | (trunk.z > 40.0)].any()
+
+
+def test_between_ribs_the_wall_follows_the_cage_where_it_narrows():
+    """Ribs, widened along the body, hid what lies behind the next one: the kidney's upper pole was called muscle."""
+    trunk = Trunk()
+    inset = 5.0 + 0.4 * (trunk.z + 80.0)
+    cage = np.hypot(trunk.y / (HALF_MM[0] - inset), trunk.x / (HALF_MM[1] - inset))
+    depth = (1.0 - cage) * (HALF_MM[0] - inset)  # mm inside the cage's outer face, at least
+    rows = np.mod(np.round((trunk.z + 78.0) / STEP), 8) < 2
+    trunk.bone |= (depth > 0.0) & (depth < 8.0) & rows & (trunk.y > -40.0)
+    trunk.inside = (depth > -8.0) | trunk.bone
+    trunk.hu = np.where(trunk.inside, 50.0, -100.0).astype(np.float32)  # organs all over the inside
+    found = trunk.found()
+    middle = (trunk.y > -30.0) & (np.abs(trunk.z) < 50.0) & ~trunk.bone
+    assert found[middle & (depth > 12.0) & (depth < 22.0)].mean() > 0.9
+    assert found[middle & (depth < 4.0)].mean() < 0.05

@@ -27,6 +27,14 @@ def test_free_bones_of_the_trunk_lie_at_the_midline(region):
     assert sternum > 0.6
 
 
+@pytest.mark.parametrize("region", ["chest", "abdomen", "shoulder", "neck"])
+def test_what_lies_apart_right_beside_a_lung_is_a_piece_of_rib(region):
+    """In slices of 5 mm ribs fall into pieces; under the shoulders these were called deposits of the limb."""
+    piece = replace(FREE, shape=replace(SOLID, depth_mm=40.0), around=Surroundings(0.0, 0.02, 48.0, 0.5))
+    assert probability(piece, Place(region, aside_mm=70.0, among_ribs=True)) > 0.7
+    assert probability(piece, Place(region, aside_mm=70.0)) < 0.2
+
+
 @pytest.mark.parametrize("region", ["neck", "chest", "pelvis", "abdomen"])
 def test_what_lies_alone_in_fat_is_no_bone_of_the_trunk(region):
     """A nodule in the fat of the belly, the nape or over the sacrum, near the midline, was lost as bone."""

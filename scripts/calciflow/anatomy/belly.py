@@ -27,6 +27,12 @@ def beside_lungs(lungs: Mask, grid: Grid) -> Mask:
     return dilate(thorax, BESIDE_LUNG_MM, grid.spacing, flat=True) & ~thorax
 
 
+def rib_layer(lungs: Mask, grid: Grid) -> Mask:
+    """Find the layer of the ribs, over the lungs' tips as well: pleura, ribs and the muscles between them."""
+    thorax = thorax_of(lungs, grid)
+    return dilate(thorax, BESIDE_LUNG_MM, grid.spacing) & ~thorax
+
+
 def wall_bone(
     bone: Mask, unsure: Mask, outer: Mask, belly: NDArray[np.bool_], aside: NDArray[np.float32], grid: Grid
 ) -> Mask:

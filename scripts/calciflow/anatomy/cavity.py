@@ -67,7 +67,7 @@ def find_cavity(
     up = max(1, round(LOW_MM / step[0]))
     low = ndimage.binary_dilation(pelvis, iterations=up)
     proof = (air | opened((hu < -50) & compartment, 3.0, step))[part]
-    blocked = blocking(bone[part], pelvis, chest, middle, step)
+    blocked = blocking(bone[part], step)
     border = borders(look(hull, proof, blocked, bone[part], axis, thickest_wall(pelvis), middle, step), pelvis, step)
 
     grid_y, grid_x = np.meshgrid(*(np.arange(size, dtype=float) for size in trunk.shape[1:]), indexing="ij")

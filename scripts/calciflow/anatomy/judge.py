@@ -129,11 +129,14 @@ PLACE = {
         "slender": 1.11,
         "deep": 1.87,
         "wall": 0.13,
+        "ribs": 2.0,
         "head_neck": 0.25,
         "midline": 2.08,
     },
 }
-"""Weights of the second: for what is tied to a bone; and for what is free in limbs and in trunk."""
+"""Weights of the second: for what is tied to a bone; and for what is free in limbs and in trunk. That of ``ribs`` is
+ours: the muscles that calcify lie outside the ribs. In sixteen development phantoms 103 dense objects of 0.05 ml
+and more lay apart within 15 mm of the lungs: 94 ribs, nine hardened cartilages of ribs, and no deposit."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +178,9 @@ class Place:
     region
         Body region of its centre, empty if unknown.
     in_cavity, by_cavity
-        Whether it lies in chest, abdomen or pelvis, where no bones are; or right outside: in the layer of the ribs.
+        Whether it lies in chest, abdomen or pelvis, where no bones are; or right outside.
+    among_ribs
+        Whether most of it lies right beside the lungs, in the layer of the ribs.
     aside_mm
         Distance from the midline.
     dorsal
@@ -185,6 +190,7 @@ class Place:
     region: str = ""
     in_cavity: bool = False
     by_cavity: bool = False
+    among_ribs: bool = False
     aside_mm: float = 100.0
     dorsal: bool = False
 
@@ -216,7 +222,7 @@ def weights_of(candidate: Candidate, place: Place | None) -> dict[str, float]:
     if place is None:
         return BUILD if candidate.tied else PLACE["free"]
     tied = candidate.tied and not 0.0 < candidate.saddle < LEAST_SADDLE
-    if place.region in TRUNK or (place.region in ARM_ROOT and place.aside_mm < ARM_ASIDE_MM):
+    if place.region in TRUNK or place.among_ribs or (place.region in ARM_ROOT and place.aside_mm < ARM_ASIDE_MM):
         # Pelvis: no ribs there, and no bone apart from others but the coccyx.
         reach = {"head": 0.0, "neck": NECK_ASIDE_MM, "": NECK_ASIDE_MM, "pelvis": MIDLINE_MM}
         limit = reach.get(place.region, FREE_ASIDE_MM)
@@ -226,6 +232,7 @@ def weights_of(candidate: Candidate, place: Place | None) -> dict[str, float]:
             limit = LARYNX_ASIDE_MM
         far = place.aside_mm > limit and (place.region in reach or not place.by_cavity)
         far |= candidate.around.seen == 0.0 and candidate.around.bed_hu < FATTY_HU and not place.by_cavity
+        far &= not place.among_ribs
         return PLACE["tied" if tied else "free" if far else "free_trunk"]
     return PLACE["tied" if tied else "free"]
 
@@ -261,6 +268,7 @@ def evidence(candidate: Candidate, place: Place) -> dict[str, float]:
         "valley": valley * (not trunk),
         "trunk_valley": valley * trunk,
         "wall": float(place.by_cavity),
+        "ribs": float(place.among_ribs),
         "head_neck": float(place.region in ("head", "neck")),
         "midline": float(place.aside_mm < MIDLINE_MM and place.region != "head"),
     }

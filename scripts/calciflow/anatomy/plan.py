@@ -21,7 +21,7 @@ CHEST_MM = 100.0
 ALIKE = 0.8
 """Two sides of a body that is wholly in view differ less in how much bone they show."""
 
-PELVIC_FLOOR_MM = 50.0
+PELVIC_FLOOR_MM = 30.0
 """From the lowest slice with the ischium to the pelvic floor."""
 
 

@@ -58,7 +58,8 @@ def among_ribs(candidate: Candidate, place: Place) -> bool:
 
     Its mirror image may fall between two ribs of the other side.
     """
-    return place.region in ("chest", "abdomen") and place.by_cavity and not candidate.tied
+    wall = place.among_ribs or (place.region in ("chest", "abdomen") and place.by_cavity)
+    return wall and not candidate.tied
 
 
 def against_bone(apart_mm: float | None) -> float:

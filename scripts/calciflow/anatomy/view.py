@@ -7,7 +7,6 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from calciflow.anatomy.entering import SPINE_HALF_MM
 from calciflow.anatomy.grid import Grid, Mask, closed
 
 Spacing = tuple[float, float, float]
@@ -32,9 +31,6 @@ NEAR_MM = 12.0
 
 AXIS_MM = 45.0
 """The viewer stands this far in front of the spine's front."""
-
-RIB_HEAD_MM = 22.0
-"""Ribs begin so far from the midline, beside the bodies of the vertebrae."""
 
 CHEST_CM2 = 5.0
 """In slices with more lung the aorta may lie beside a vertebra, and no psoas does."""
@@ -109,18 +105,10 @@ def thickest_wall(pelvis: NDArray[np.bool_]) -> NDArray[np.float64]:
     return np.where(BACKWARD, BACK_WALL_MM, np.where(pelvis[:, None], PELVIC_WALL_MM, WALL_MM[2]))
 
 
-def blocking(bone: Mask, pelvis: NDArray[np.bool_], chest: NDArray[np.bool_], middle: int, step: Spacing) -> Mask:
-    """Bone, what lies between neighbouring ribs, and discs.
-
-    The spine and the hip bones have no such gaps along the body: widened along it, where they slope, they would stand
-    before what lies in front of them.
-    """
-    aside = np.abs(np.arange(bone.shape[2]) - middle) * step[2]
-    beside = aside > np.where(chest, RIB_HEAD_MM, SPINE_HALF_MM)[:, None]
-    ribs = bone & beside[:, None] & ~pelvis[:, None, None]
-    blocked = ndimage.binary_dilation(ribs, np.ones((3, 1, 1)), iterations=max(1, round(RIB_GAP_MM / step[0])))
+def blocking(bone: Mask, step: Spacing) -> Mask:
+    """Bone with discs and narrow gaps."""
     disc = 2 * max(1, round(DISC_MM / 2.0 / step[0])) + 1
-    blocked |= bone | ndimage.binary_closing(bone, np.ones((disc, 1, 1)))
+    blocked = bone | ndimage.binary_closing(bone, np.ones((disc, 1, 1)))
     return blocked | closed(blocked, 10.0, step, flat=True)
 
 
@@ -193,7 +181,7 @@ def look(
 
 def borders(view: View, pelvis: NDArray[np.bool_], step: Spacing) -> NDArray[np.float64]:
     """How far the cavity reaches in every slice and direction, mm."""
-    limit = view.bone
+    limit = np.where(pelvis[:, None], view.bone, _between_ribs(view.bone, step))
     down = max(1, round(FORAMEN_MM / step[0]))
     above = ndimage.minimum_filter1d(limit, 2 * down + 1, axis=0, origin=-down, mode="nearest")
     sideways = np.abs(np.cos(ANGLE)) > np.cos(np.radians(SIDEWAYS_DEG))
@@ -210,6 +198,22 @@ def borders(view: View, pelvis: NDArray[np.bool_], step: Spacing) -> NDArray[np.
         np.pad(border.clip(0, 2000), ((0, 0), (4, 4)), mode="wrap"), size=(3, 5), mode="nearest"
     )
     return np.asarray(border[:, 4:-4])
+
+
+def _between_ribs(limit: NDArray[np.float64], step: Spacing) -> NDArray[np.float64]:
+    """Join what is seen of neighbouring ribs: between them the wall goes from one's inner face to the other's."""
+    farthest = 2 * max(1, round(RIB_GAP_MM / step[0]))
+    out = limit.copy()
+    z = np.arange(len(limit))
+    for ray in range(limit.shape[1]):
+        known = np.flatnonzero(np.isfinite(limit[:, ray]))
+        if len(known) == 0:
+            continue
+        below = known[(np.searchsorted(known, z, side="right") - 1).clip(0)]
+        above = known[np.searchsorted(known, z).clip(0, len(known) - 1)]
+        between = (below <= z) & (z <= above) & (above - below <= farthest)
+        out[between, ray] = np.interp(z[between], known, limit[known, ray])
+    return out
 
 
 def _ring(limit: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ from calciflow.deposits.ct import Deposit
 from calciflow.deposits.metal import METAL_HU, Metal, beside_metal, is_streak
 from calciflow.deposits.pet import Focus
 from calciflow.deposits.scene import PetScene
-from calciflow.deposits.uphill import rises_to_organ
+from calciflow.deposits.uphill import belongs_to_organ
 from calciflow.images import Volume
 from calciflow.labels import TISSUES, region_of
 from calciflow.mapping import Mapping as PetMapping
@@ -232,7 +232,7 @@ def perhaps_urine(
 def judge_focus(focus: Focus, scene: PetScene, bone_spill_max: float) -> Verdict:
     """Tell whether a PET focus without a CT deposit is a lesion.
 
-    The rules, in order: outside the body; in bone; in viscera or lung, or on their slope; explained by spill from
+    The rules, in order: outside the body; in bone; in viscera or lung, or one with them; explained by spill from
     organs, or from bone; inside the skull. The centre of the uptake that is not explained by spill decides, since blur
     does not move it.
     """
@@ -244,7 +244,7 @@ def judge_focus(focus: Focus, scene: PetScene, bone_spill_max: float) -> Verdict
         return Verdict("outside the body")
     if share["bone"] > MOSTLY:
         return Verdict("in bone")
-    if share["organs"] > 0.4 or rises_to_organ(focus, scene):
+    if share["organs"] > 0.4 or belongs_to_organ(focus, scene):
         return Verdict("kidneys, bladder, bowel or other viscera")
     if focus.organ_fraction >= bone_spill_max:
         return Verdict("spill-in from viscera")

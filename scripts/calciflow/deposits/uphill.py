@@ -1,34 +1,45 @@
-"""Foci that are the slope of something hotter: uphill from them lies the bladder, a kidney or another organ."""
+"""Foci that are a part of something hot: no valley parts them from the bladder, a kidney or another organ."""
 
+import cc3d
 import numpy as np
 from scipy import ndimage
 
-from calciflow.deposits.pet import Focus
+from calciflow.deposits.pet import PROMINENCE, SADDLE, Focus
 from calciflow.deposits.scene import PetScene
 from calciflow.measure.boxes import FWHM_PER_SIGMA
 
 CALM = 0.5
 """The image is calmed by half the scanner's blur first, so that single voxels of noise are no summits."""
 
-FARTHEST = 2.5
-"""An organ's edge is that near, in widths of the blur: blur carries uptake hardly more than one of them, and the map's
-border may lie as far off again."""
+REACH_MM = 50.0
+"""Half of a full bladder or of a kidney's length: farther organs are not looked for."""
+
+ORGAN_SHARE = 0.4
+"""Share of organ, as of a focus itself: so much of a small focus that lies beside an organ is not in it."""
+
+BONE_SHARE = 0.3
+"""Over bone two things hang together that have nothing in common."""
 
 
-def rises_to_organ(focus: Focus, scene: PetScene) -> bool:
-    """Whether uptake only grows from a focus' peak to voxels that are mostly viscera: it has no summit of its own."""
+def belongs_to_organ(focus: Focus, scene: PetScene) -> bool:
+    """Whether no valley parts a focus' peak from an organ, as of two foci that would be told apart.
+
+    What hangs together at ``SADDLE`` of the peak's height above the background is one thing. Where the viscera in it
+    are ``ORGAN_SHARE`` of them and the focus, so is the focus theirs: their slope, or a part of their plateau that the
+    map does not hold.
+    """
     spacing = np.array(scene.suv.spacing)
-    reach = np.ceil(FARTHEST * scene.fwhm_mm / spacing).astype(int)
+    reach = np.ceil(REACH_MM / spacing).astype(int)
     low = np.maximum(np.array(focus.peak) - reach, 0)
     box = tuple(slice(int(a), int(p + r + 1)) for a, p, r in zip(low, focus.peak, reach, strict=True))
-    calm = ndimage.gaussian_filter(scene.suv.array[box], CALM * scene.fwhm_mm / FWHM_PER_SIGMA / spacing)
-    organs = scene.shares["organs"][box]
     at = tuple(int(v) for v in np.array(focus.peak) - low)
-    while organs[at] <= 0.5:
-        near = tuple(slice(max(0, v - 1), v + 2) for v in at)
-        best = np.unravel_index(int(np.argmax(calm[near])), calm[near].shape)
-        step = tuple(int(part.start + v) for part, v in zip(near, best, strict=True))
-        if calm[step] <= calm[at]:
-            return False
-        at = step
-    return True
+    calm = ndimage.gaussian_filter(scene.suv.array[box], CALM * scene.fwhm_mm / FWHM_PER_SIGMA / spacing)
+    height = calm[at] - scene.background[focus.peak]
+    valley = min(SADDLE * height, height - PROMINENCE * scene.filtered_noise[focus.peak])
+    over = (calm >= scene.background[focus.peak] + valley) & (scene.shares["bone"][box] <= BONE_SHARE)
+    over[at] = True
+    labels = cc3d.connected_components(over, connectivity=6)
+    viscera = scene.shares["organs"] > 0.5
+    organ = np.count_nonzero(viscera[box] & (labels == labels[at]))
+    rest = np.count_nonzero(~viscera[tuple(focus.voxels.T)])
+    return organ >= ORGAN_SHARE * (organ + rest)
