@@ -22,7 +22,7 @@ def scene_of(true, organs, noise=0.0):
     suv = suv.astype(np.float32)
     zeros = np.zeros_like(suv)
     background = np.ones_like(suv)
-    shares = {"organs": organs.astype(np.float32), "muscle": 1.0 - organs.astype(np.float32), "bone": np.zeros_like(suv)}
+    shares = {"organs": organs.astype(np.float32), "bone": zeros.copy()}
     uptakes = Uptakes(2.0, 1.0, 2.0, "blood pool in the chest", 0.1, 6.0)
     grid = Volume(suv, np.diag([STEP, STEP, STEP, 1.0]))
     return PetScene(grid, shares, Spill(zeros, zeros), background, zeros, suv, zeros, uptakes, FWHM)
