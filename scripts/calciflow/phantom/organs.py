@@ -135,6 +135,7 @@ class Organs:
             if m < 0:
                 profile[:, [3, 4]] = profile[:, [4, 3]]
             self.put(Loft(UPRIGHT, profile), LUNG, "lung", 4.0)
+            self.cupula(m)
             self.put(self.ball((m * 74, 2, 1168), (64, 80, 46 if m > 0 else 36)), (52.0, 0.7))
             root = np.array([m * 18, -16, 1290])
             ends = (
@@ -156,6 +157,18 @@ class Organs:
         )
         for m in (1, -1):
             canvas.paint(self.cord([[0, -6, 1330], [m * 28, -16, 1305]], 6), *AIR, "viscera")
+
+    def cupula(self, m: float) -> None:
+        """Paint a lung's tip, which the first rib surrounds up to its neck beside T1."""
+        rows = [
+            [1372, 40, -8, 26, 20, 36, 34], [1400, 34, -8, 22, 16, 32, 32], [1422, 28, -6, 14, 12, 24, 26],
+            [1436, 27, -6, 9, 9, 13, 15], [1442, 27, -6, 3, 3, 4, 5],
+        ]  # fmt: skip
+        profile = np.array(rows, float) * self.s
+        profile[:, 1] *= m
+        if m < 0:
+            profile[:, [3, 4]] = profile[:, [4, 3]]
+        self.canvas.paint(Loft(UPRIGHT, profile), *LUNG, "lung")
 
     def abdomen(self, rng: np.random.Generator) -> None:
         """Liver, spleen, stomach, kidneys, ureters, psoas, bowel, bladder, uterus or prostate, rectum."""
