@@ -174,7 +174,7 @@ def look(
         wall[z, known] = thick[known]
         rib = bone[z][lines, columns] & ~off & (radii > NEAR_MM)
         beside = np.where(rib.any(1), edge[z] - radii[rib.argmax(1)] + INTERCOSTAL_MM, np.inf)
-        known = (beside >= WALL_MM[0]) & (beside <= WALL_MM[2]) & ~cut
+        known = (beside >= WALL_MM[0]) & (beside <= np.where(BACKWARD, BACK_WALL_MM, WALL_MM[2])) & ~cut
         ribs[z, known] = beside[known]
     return View(edge, limit, wall, ribs)
 
