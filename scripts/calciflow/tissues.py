@@ -53,6 +53,9 @@ BONE_GRID_MM = 2.05
 RIB_LAYER_MM = 12.0
 """Ribs and their cartilage lie within this distance of the cavity."""
 
+RIB_SHARE = 0.2
+"""Of what hangs together, beside the lungs: a first rib leaves them at its neck and towards the breast bone."""
+
 MIDDLE_MM = 60.0
 """Half the width of a neck: within it the body's section has its front and its back, and no arms."""
 
@@ -223,16 +226,21 @@ def _decide(
     dense = np.argwhere(finding.labels)
     labels = finding.labels[tuple(dense.T)]
     # A rib bends round the lung, so that its centre may lie inside: what its own voxels lie in counts.
-    among_ribs = mostly(labels, ribs[coarse(dense)])
+    inside = ribs[coarse(dense)]
+    own, together = share(labels, inside), share(finding.group[labels], inside)
+
+    def among_ribs(candidate: Candidate) -> bool:
+        group = together[finding.group[candidate.label]] if not candidate.tied else 0.0
+        return bool(own[candidate.label] > 0.5 or group > RIB_SHARE)
 
     def place(candidate: Candidate) -> Place:
         at = coarse(np.array(candidate.centre))
         label = int(regions[at])
         return Place(
             region=region_of(label)[0] if label else "",
-            in_cavity=bool(cavity[at]) and not among_ribs[candidate.label],
+            in_cavity=bool(cavity[at]) and not among_ribs(candidate),
             by_cavity=bool(wall[at]),
-            among_ribs=bool(among_ribs[candidate.label]),
+            among_ribs=among_ribs(candidate),
             aside_mm=float(away[at]),
             dorsal=bool(at[1] < middle[at[0]]),
         )
@@ -256,9 +264,9 @@ def _decide(
     return settled, uncertain
 
 
-def mostly(labels: NDArray[np.integer[Any]], inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which objects have more than half of their voxels inside; ``labels``, ``inside``: of each voxel."""
-    return np.asarray(np.bincount(labels, weights=inside) > 0.5 * np.bincount(labels))
+def share(labels: NDArray[np.integer[Any]], inside: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Share of each object's voxels that is inside; ``labels``, ``inside``: of each voxel."""
+    return np.asarray(np.bincount(labels, weights=inside) / np.maximum(np.bincount(labels), 1))
 
 
 def middle_rows(regions: NDArray[np.uint8], aside: NDArray[np.float32]) -> NDArray[np.float64]:

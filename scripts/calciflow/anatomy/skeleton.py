@@ -59,6 +59,8 @@ class Finding:
         Mean HU of the blocks.
     blood
         Vessels, and bowel, that contrast agent fills.
+    group
+        For each label: number of the objects that it hangs together with.
     """
 
     bone: Mask
@@ -68,6 +70,7 @@ class Finding:
     candidates: list[Candidate]
     hu: NDArray[np.float32]
     blood: Mask
+    group: Labels
 
     @property
     def sure(self) -> Flags:
@@ -143,7 +146,8 @@ def find_skeleton(hu: NDArray[np.float32], body: Mask, skin_depth: NDArray[np.fl
     blood |= vessel[labels]
     labels, taken = _off_the_vault(hu, labels, taken, skull, grid)
     skull = whole_cranium(skull, filled, grid)
-    return Finding(_but(filled, labels, taken), skull, labels, taken, candidates, hu, blood)
+    group = np.concatenate([group, np.zeros(len(taken) - len(group), group.dtype)])
+    return Finding(_but(filled, labels, taken), skull, labels, taken, candidates, hu, blood, group)
 
 
 def _off_the_vault(
