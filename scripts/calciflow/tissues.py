@@ -21,7 +21,6 @@ from calciflow.anatomy.grid import (
     bounding_box,
     centres,
     covered,
-    dilate,
     distance,
     erode,
     expand,
@@ -30,8 +29,8 @@ from calciflow.anatomy.grid import (
     transfer,
 )
 from calciflow.anatomy.joints import RADIUS_MM, Joint, arm_joints, leg_joints, noise, region_table
-from calciflow.anatomy.judge import Candidate, Place
 from calciflow.anatomy.levels import LEVELS
+from calciflow.anatomy.places import places
 from calciflow.anatomy.plan import find_levels, find_midline, follow_arms, trunk_of
 from calciflow.anatomy.regions import assign
 from calciflow.anatomy.skeleton import Finding, find_skeleton, settle
@@ -39,7 +38,7 @@ from calciflow.anatomy.soft import FAT_EDGE_HU, find_lungs, muscle_compartment
 from calciflow.anatomy.twin import Twins
 from calciflow.files import write_json
 from calciflow.images import Volume, read_volume, write_volume
-from calciflow.labels import REGION_LABELS, TISSUES, region_label, region_of
+from calciflow.labels import REGION_LABELS, TISSUES, region_label
 from calciflow.maps.foreign import with_foreign_maps
 from calciflow.tables import write_table
 
@@ -49,15 +48,6 @@ LUNG_HU = -300
 BONE_GRID_MM = 2.05
 """Blocks on which bone is found: two voxels of a 512 matrix."""
 
-
-RIB_LAYER_MM = 12.0
-"""Ribs and their cartilage lie within this distance of the cavity."""
-
-RIB_SHARE = 0.2
-"""Of what hangs together, beside the lungs: a first rib leaves them at its neck and towards the breast bone."""
-
-MIDDLE_MM = 60.0
-"""Half the width of a neck: within it the body's section has its front and its back, and no arms."""
 
 UNCERTAIN = (0.1, 0.9)
 """Between these probabilities of being bone an object is reported as uncertain."""
@@ -213,41 +203,17 @@ def _decide(
 ) -> tuple[Finding, list[dict[str, float]]]:
     """Judge the dense objects by their places and by symmetry as well, and list what is uncertain."""
     ratio = np.array(middle_grid.factors, float)
-    wall = dilate(cavity, RIB_LAYER_MM, grid.spacing) & ~cavity
-    away = np.broadcast_to(aside, cavity.shape)
-    middle = middle_rows(regions, away)
 
     def fine(blocks: NDArray[Any]) -> NDArray[np.float64]:
         return np.asarray((blocks + 0.5) * ratio - 0.5)
 
-    def coarse(places: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-        return tuple(np.clip((fine(places) / grid.factors).astype(int), 0, np.array(grid.shape) - 1).T)
-
     dense = np.argwhere(finding.labels)
     labels = finding.labels[tuple(dense.T)]
-    # A rib bends round the lung, so that its centre may lie inside: what its own voxels lie in counts.
-    inside = ribs[coarse(dense)]
-    own, together = share(labels, inside), share(finding.group[labels], inside)
-
-    def among_ribs(candidate: Candidate) -> bool:
-        group = together[finding.group[candidate.label]] if not candidate.tied else 0.0
-        return bool(own[candidate.label] > 0.5 or group > RIB_SHARE)
-
-    def place(candidate: Candidate) -> Place:
-        at = coarse(np.array(candidate.centre))
-        label = int(regions[at])
-        return Place(
-            region=region_of(label)[0] if label else "",
-            in_cavity=bool(cavity[at]) and not among_ribs(candidate),
-            by_cavity=bool(wall[at]),
-            among_ribs=among_ribs(candidate),
-            aside_mm=float(away[at]),
-            dorsal=bool(at[1] < middle[at[0]]),
-        )
-
     sure = finding.sure[labels]
     twins = Twins(volume.world(fine(dense)), labels, sure, plane) if sure.any() else None
-    settled, chances = settle(finding, place, twins, middle_grid)
+    settled, chances = settle(
+        finding, places(finding, regions, cavity, ribs, aside, grid, middle_grid), twins, middle_grid
+    )
     uncertain = []
     for candidate, chance in chances:
         if UNCERTAIN[0] < chance < UNCERTAIN[1]:
@@ -262,19 +228,6 @@ def _decide(
                 }
             )
     return settled, uncertain
-
-
-def share(labels: NDArray[np.integer[Any]], inside: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Share of each object's voxels that is inside; ``labels``, ``inside``: of each voxel."""
-    return np.asarray(np.bincount(labels, weights=inside) / np.maximum(np.bincount(labels), 1))
-
-
-def middle_rows(regions: NDArray[np.uint8], aside: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Mean row (from the back) of the body near its midline in each slice, -1 where there is none."""
-    near = (regions > 0) & (aside < MIDDLE_MM)
-    count = near.sum(axis=2)
-    rows = (count * np.arange(regions.shape[1])).sum(axis=1) / np.maximum(count.sum(axis=1), 1)
-    return np.where(count.sum(axis=1) > 0, rows, -1.0)
 
 
 def _empty_anatomy() -> dict[str, Any]:

@@ -11,7 +11,7 @@ from calciflow.phantom import make_scan
 from calciflow.phantom.spec import CtSpec, PersonSpec, ScanSpec
 from calciflow.phantom.tiny import tiny_leg
 from calciflow.tables import read_table
-from calciflow.tissues import MIDDLE_MM, middle_rows, segment, segment_scan, share
+from calciflow.tissues import segment, segment_scan
 
 RNG = np.random.default_rng(4)
 
@@ -231,25 +231,3 @@ def test_real_calcifications_in_muscle_are_no_bone(testdata, scan):
     assert dense.sum() > 30
     assert bone[box][dense].mean() < 0.02
     assert (maps.tissues[box][dense] == TISSUES["muscle"]).mean() > 0.95
-
-
-def test_the_middle_between_back_and_front_knows_no_arms():
-    """Row of the middle of a trunk's section; arms before it, far from the midline, don't count."""
-    regions = np.zeros((3, 40, 61), np.uint8)
-    aside = np.broadcast_to(np.abs(np.arange(61) - 30.0) * 4.0, regions.shape).astype(np.float32)
-    regions[:2, 10:21, 20:41] = region_label("chest", "left")
-    regions[:2, 30:36, :10] = region_label("forearm", "left")
-    assert aside[0, 0, 9] > MIDDLE_MM
-    rows = middle_rows(regions, aside)
-    assert rows[:2] == pytest.approx([15.0, 15.0])
-    assert rows[2] == -1.0  # no body: nothing lies behind its middle
-
-
-def test_a_bent_object_lies_where_its_voxels_lie():
-    """The middle of a rib lies in the lung: two ribs were taken for things inside the chest."""
-    y, x = np.mgrid[-20:21, -20:21]
-    ring = (np.abs(np.hypot(y, x) - 15.0) < 1.5) & (y > 0)
-    dense = np.argwhere(ring)
-    labels = np.full(len(dense), 2)
-    np.testing.assert_array_equal(share(labels, np.hypot(y, x)[tuple(dense.T)] > 10.0), [0.0, 0.0, 1.0])
-    np.testing.assert_array_equal(share(labels, np.hypot(y, x)[tuple(dense.T)] < 10.0), 0.0)
