@@ -42,4 +42,4 @@ def belongs_to_organ(focus: Focus, scene: PetScene) -> bool:
     viscera = scene.shares["organs"] > 0.5
     organ = np.count_nonzero(viscera[box] & (labels == labels[at]))
     rest = np.count_nonzero(~viscera[tuple(focus.voxels.T)])
-    return organ >= ORGAN_SHARE * (organ + rest)
+    return bool(organ >= ORGAN_SHARE * (organ + rest))
