@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from calciflow.labels import REGION_LABELS, TISSUES
 from calciflow.phantom.canvas import Canvas
@@ -10,6 +11,7 @@ from calciflow.phantom.physics import blur_resample
 from calciflow.phantom.scan import ct_grid, make_scan
 from calciflow.phantom.shapes import Grid
 from calciflow.phantom.spec import CtSpec, PersonSpec, ScanSpec, from_mapping
+from calciflow.phantom.structures import STRUCTURES
 
 
 def painted(person, step=6.0, seed=3):
@@ -74,9 +76,25 @@ def test_all_tissues_but_none_out_of_place(canvas):
     painted_canvas, _, _ = canvas
     tissue, region = painted_canvas.tissues, painted_canvas.regions
     assert set(np.unique(tissue)) == {0, *TISSUES.values()}
-    lung = np.unique(region[tissue == TISSUES["lung"]] // 10)
-    assert set(lung) <= {3, 4}  # chest, abdomen
+    lung = region[tissue == TISSUES["lung"]] // 10
+    assert set(np.unique(lung)) <= {2, 3, 4}  # neck, chest, abdomen
+    assert (lung == 2).mean() < 0.02  # the tips alone
     assert 1.5 < (tissue == TISSUES["lung"]).sum() * 6.0**3 / 1e6 < 8
+
+
+@pytest.mark.parametrize("bmi", [18.0, 25.0, 38.0])
+def test_ribs_lie_on_the_lungs(bmi):
+    """Between lung and ribs is pleura; the first rib goes round the lung's tip. In fat people there was 3 cm of fat."""
+    painted_canvas, _ = painted(PersonSpec(1.7, bmi, "F", 50), step=4.0)
+    rib = painted_canvas.structures == STRUCTURES["rib"]
+    z = np.arange(rib.shape[0])[:, None, None] * np.ones(rib.shape)
+    lung = painted_canvas.tissues == TISSUES["lung"]
+    away = ndimage.distance_transform_edt(~lung, sampling=4.0)[rib]
+    base = np.quantile(z[lung], 0.3)
+    above = z[rib] > base
+    assert np.median(away[above]) < 12.0
+    assert np.quantile(away[above], 0.95) < 24.0
+    assert abs(z[rib].max() - z[lung].max()) * 4.0 < 20.0
 
 
 def test_fatter_people_have_more_fat():
