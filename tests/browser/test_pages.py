@@ -173,6 +173,17 @@ def test_nothing_sticks_out_of_a_narrow_window(pages: dict[str, Path], tmp_path:
         assert int(width) <= 0
 
 
+def test_a_scans_table_of_classes_shows_its_sums(pages: dict[str, Path], tmp_path: Path) -> None:
+    """Beside the turning projection the last column, the sums, hid behind a scroll bar."""
+    script = """(function () {
+      var table = document.querySelector('table.classes');
+      return [table.rows[0].cells.length, table.scrollWidth - table.parentElement.clientWidth].join('|');
+    })()"""
+    columns, beyond = ask(pages["qc"], tmp_path, script, "--window-size=1200,1000").split("|")
+    assert int(columns) == 5
+    assert int(beyond) <= 0
+
+
 def test_the_table_of_regions_shows_every_modality(pages: dict[str, Path], tmp_path: Path) -> None:
     # On a laptop's screen the last column, the clinicians', must not hide behind a scroll bar.
     script = """(function () {
