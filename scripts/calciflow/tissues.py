@@ -137,14 +137,14 @@ def _segment_box(volume: Volume, body: Mask, air: Mask, grid_mm: float, at_borde
     trunk = trunk_of(regions, levels, right, grid)
     trunk &= np.isin(regions, [region_label(r, s) for r in ("chest", "abdomen", "pelvis") for s in ("left", "right")])
     column = int(np.clip(right[right.shape[0] // 2, 0].argmax(), 2, right.shape[2] - 3))
-    compartment = shut_belly(compartment, lungs, trunk_bone, trunk, column, grid)
+    pelvis, belly = (
+        np.minimum(levels["left"], levels["right"]) <= LEVELS.index(name) for name in ("pelvis", "abdomen")
+    )
+    compartment = shut_belly(compartment, lungs, trunk_bone, trunk, pelvis, column, grid)
     outer = ~erode(compartment, 35.0, grid.spacing, flat=True)
     others = covered(finding.others, middle_grid, grid) > 0.2
     trunk_bone |= others & (outer | beside_lungs(lungs, grid)) & trunk
     apart = np.isin(finding.labels, [candidate.label for candidate in finding.candidates if not candidate.tied])
-    pelvis, belly = (
-        np.minimum(levels["left"], levels["right"]) <= LEVELS.index(name) for name in ("pelvis", "abdomen")
-    )
     in_the_way = wall_bone(trunk_bone, covered(apart, middle_grid, grid) > 0.1, outer, belly, aside, grid)
     cavity = find_cavity(hu, compartment, lungs, air, in_the_way, trunk, pelvis, column, grid)
 

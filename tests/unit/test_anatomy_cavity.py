@@ -12,6 +12,7 @@ SHAPE = (40, 60, 90)
 HALF_MM = (95.0, 150.0)
 """Half the depth and width of what lies inside the subcutaneous fat."""
 WALL_MM = 12.0
+NO_PELVIS = np.zeros(SHAPE[0], bool)
 
 
 class Trunk:
@@ -139,8 +140,10 @@ def test_fat_that_leaks_through_the_white_line_is_inside():
     compartment |= trunk.inside & (np.abs(trunk.x) < 20.0) & (trunk.y < -40.0)
     nothing, room = np.zeros(SHAPE, bool), np.ones(SHAPE, bool)
     lungs = trunk.within(50.0)
-    np.testing.assert_array_equal(shut_belly(compartment, lungs, trunk.spine, room, 45, trunk.grid), compartment)
-    shut = shut_belly(compartment, nothing, trunk.spine, room, 45, trunk.grid)
+    np.testing.assert_array_equal(
+        shut_belly(compartment, lungs, trunk.spine, room, NO_PELVIS, 45, trunk.grid), compartment
+    )
+    shut = shut_belly(compartment, nothing, trunk.spine, room, NO_PELVIS, 45, trunk.grid)
     assert shut[trunk.within(WALL_MM)].all()
     assert shut[trunk.inside].mean() > 0.99
     fat_before_gland = ~trunk.within(-4.0) & ~gland & (np.hypot(trunk.x - 60.0, trunk.y - 105.0) < 16.0)
@@ -195,3 +198,46 @@ def test_between_ribs_the_wall_follows_the_cage_where_it_narrows():
     middle = (trunk.y > -30.0) & (np.abs(trunk.z) < 50.0) & ~trunk.bone
     assert found[middle & (depth > 12.0) & (depth < 22.0)].mean() > 0.9
     assert found[middle & (depth < 4.0)].mean() < 0.05
+
+
+class Pelvis(Trunk):
+    """Symphysis in front, hip bones at the sides, and a coccyx that ends 40 mm above the symphysis' lower edge."""
+
+    def __init__(self, coccyx=True):
+        super().__init__()
+        aside = np.abs(self.x)
+        self.hips = (aside > 60.0) & (aside < 90.0) & (np.abs(self.y) < 25.0)
+        self.pubis = (aside < 30.0) & (self.y > 44.0) & (self.y < 62.0) & (np.abs(self.z) < 24.0)
+        self.spine = (aside < 14.0) & (self.y > -70.0) & (self.y < -56.0) & (self.z > 16.0) & coccyx
+        self.bone = self.hips | self.pubis | self.spine
+        self.cavity = self.within(WALL_MM) & ~self.bone
+        self.hu[self.cavity] = -100.0
+
+
+@pytest.mark.parametrize("coccyx", [True, False])
+def test_the_pelvic_floor_rises_from_symphysis_to_coccyx(coccyx):
+    """Fat between the buttocks, under the coccyx, was inside the pelvis, and deposits over the ischium with it."""
+    pelvis = Pelvis(coccyx)
+    found = pelvis.found(pelvis=True)
+    within = pelvis.cavity & (np.abs(pelvis.x) < 45.0)
+    assert found[within & (pelvis.z > 30.0) & (np.abs(pelvis.y) < 40.0)].mean() > (0.9 if coccyx else 0.4)
+    assert not found[within & (pelvis.z < 0.0) & (pelvis.y < -40.0)].any()
+    assert found[within & (np.abs(pelvis.z) < 20.0) & (pelvis.y > 20.0) & (pelvis.y < 38.0)].mean() > 0.6, "the bladder"
+
+
+def test_the_symphysis_is_no_spine():
+    """In a crop of the legs the viewer stood before the symphysis, and all of the groin was inside."""
+    pelvis = Pelvis(coccyx=False)
+    pelvis.bone &= ~(np.abs(pelvis.x) < 14.0) | pelvis.pubis
+    found = pelvis.found(pelvis=True)
+    assert not found[(pelvis.y > 64.0) & (np.abs(pelvis.z) < 20.0) & (np.abs(pelvis.x) < 25.0)].any()
+
+
+def test_what_lies_before_the_trunk_is_not_inside():
+    """Through the wall over the symphysis the cavity ran on into the penis, across the fat between."""
+    trunk = Trunk()
+    before = (np.abs(trunk.x) < 16.0) & (trunk.y > HALF_MM[0] + 14.0) & (np.abs(trunk.z) < 30.0)
+    assert before.any()
+    trunk.inside |= before
+    trunk.hu[before] = 50.0
+    assert not trunk.found(pelvis=True)[before].any()

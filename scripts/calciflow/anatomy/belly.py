@@ -5,10 +5,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from calciflow.anatomy.axis import axis_of
 from calciflow.anatomy.entering import SPINE_HALF_MM
 from calciflow.anatomy.grid import Grid, Mask, dilate
 from calciflow.anatomy.soft import thorax_of
-from calciflow.anatomy.view import RAYS, axis_of, in_chest, polar
+from calciflow.anatomy.view import RAYS, in_chest, polar
 
 BESIDE_LUNG_MM = 15.0
 """Pleura and a rib."""
@@ -63,7 +64,9 @@ def wall_bone(
     return bone & keep[labels]
 
 
-def shut_belly(compartment: Mask, lungs: Mask, bone: Mask, trunk: Mask, middle: int, grid: Grid) -> Mask:
+def shut_belly(
+    compartment: Mask, lungs: Mask, bone: Mask, trunk: Mask, pelvis: NDArray[np.bool_], middle: int, grid: Grid
+) -> Mask:
     """Shut gaps in the muscle layer of the belly, through which the cavity's fat was taken for the subcutaneous one.
 
     All that the layer goes round is inside. Its outer face is smooth: where it falls back by more than ``DIP_MM`` over
@@ -73,7 +76,7 @@ def shut_belly(compartment: Mask, lungs: Mask, bone: Mask, trunk: Mask, middle: 
     ----------
     compartment
         What was found inside the subcutaneous fat.
-    lungs, bone, trunk, middle, grid
+    lungs, bone, trunk, pelvis, middle, grid
         As of ``find_cavity``.
 
     Returns
@@ -86,7 +89,7 @@ def shut_belly(compartment: Mask, lungs: Mask, bone: Mask, trunk: Mask, middle: 
     if len(slices) == 0:
         return compartment
     part, step = slice(int(slices[0]), int(slices[-1]) + 1), grid.spacing
-    _, axis = axis_of(bone[part], inside[part], middle, grid)
+    _, axis = axis_of(bone[part], inside[part], pelvis[part], middle, grid)
     labels, count = cc3d.connected_components(inside[part], connectivity=6, return_N=True)
     held = np.zeros(count + 1, bool)
     held[np.unique(labels[inside[part] & bone[part]])] = True

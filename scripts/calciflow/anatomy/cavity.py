@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from calciflow.anatomy.axis import AXIS_MM, axis_of, floor_rows
 from calciflow.anatomy.grid import Grid, Mask, dilate, opened
-from calciflow.anatomy.view import AXIS_MM, axis_of, blocking, borders, in_chest, look, polar, thickest_wall
+from calciflow.anatomy.view import blocking, borders, in_chest, look, polar
 
 BACK_MM = 42.0
 """Nothing behind this distance from the spine's front is inside: vertebral body plus canal."""
@@ -62,19 +63,20 @@ def find_cavity(
     part = slice(int(slices[0]), int(slices[-1]) + 1)
     step = grid.spacing
     hull, pelvis = inside[part], pelvis[part]
-    front, axis = axis_of(bone[part], hull, middle, grid)
+    front, axis = axis_of(bone[part], hull, pelvis, middle, grid)
+    floor = floor_rows(bone[part], pelvis, middle, step)
     chest = in_chest(lungs[part], step)
     up = max(1, round(LOW_MM / step[0]))
     low = ndimage.binary_dilation(pelvis, iterations=up)
     proof = (air | opened((hu < -50) & compartment, 3.0, step))[part]
     blocked = blocking(bone[part], step)
-    border = borders(look(hull, proof, blocked, bone[part], axis, thickest_wall(pelvis), middle, step), pelvis, step)
+    border = borders(look(hull, proof, blocked, bone[part], axis, pelvis, middle, step), pelvis, step)
 
     grid_y, grid_x = np.meshgrid(*(np.arange(size, dtype=float) for size in trunk.shape[1:]), indexing="ij")
     for z in range(len(hull)):
         dy, dx = (grid_y - axis[z]) * step[1], (grid_x - middle) * step[2]
         distance, ray = polar(grid_y, grid_x, axis[z], middle, step)
-        view = distance < border[z][ray]
+        view = (distance < border[z][ray]) & (grid_y > floor[z])
         if np.isfinite(front[z]):
             beside = (np.abs(dx) - BACK_WIDTH_MM).clip(0.0, 60.0) * BACK_SLOPE
             view &= dy > -(AXIS_MM + BACK_MM + beside)

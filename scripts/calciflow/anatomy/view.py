@@ -7,7 +7,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from calciflow.anatomy.grid import Grid, Mask, closed
+from calciflow.anatomy.grid import Mask, closed
 
 Spacing = tuple[float, float, float]
 
@@ -29,9 +29,6 @@ DISC_MM = 14.0
 NEAR_MM = 12.0
 """Bone nearer to the axis is none of the wall."""
 
-AXIS_MM = 45.0
-"""The viewer stands this far in front of the spine's front."""
-
 CHEST_CM2 = 5.0
 """In slices with more lung the aorta may lie beside a vertebra, and no psoas does."""
 
@@ -50,41 +47,16 @@ a bladder against the bone looks like them."""
 EVEN_RAYS, UNEVEN_RAYS = 12, 5
 """The wall is alike 24 degrees to each side, and 10 where single muscles make it."""
 
+OUTSIDE_MM = 10.0
+"""In the pelvis a ray that leaves the layer of muscle for so far has left the trunk, as towards the penis. Above, the
+layer may have gaps."""
+
 FORAMEN_MM, SIDEWAYS_DEG, GAP_RAYS = 40.0, 50.0, 30
 """The obturator foramen, as high as that, opens sideways below the hip's socket: there the view ends where it does
 above. Other gaps of the bony pelvis (sciatic notch, groin) are up to so many directions wide."""
 
 INTERCOSTAL_MM = 4.0
 """From a rib's inner face to the pleura or peritoneum."""
-
-
-def _spine_front(bone: Mask, inside: Mask, middle: int, grid: Grid) -> NDArray[np.float64]:
-    """Row of the front of the spine in every slice, smoothed along the body; nan where no spine is in view."""
-    half = max(1, round(12.0 / grid.spacing[2]))
-    strip = np.asarray(bone[:, :, max(0, middle - half) : middle + half + 1].any(2))
-    front = np.full(bone.shape[0], np.nan)
-    for z in range(bone.shape[0]):
-        rows = np.flatnonzero(strip[z])
-        body_rows = np.flatnonzero(inside[z].any(1))
-        if len(rows) == 0 or len(body_rows) == 0:
-            continue
-        limit = body_rows[0] + 0.62 * (body_rows[-1] - body_rows[0])
-        rows = rows[rows < limit]  # the sternum and the pubis lie in front
-        if len(rows):
-            front[z] = rows[-1]
-    known = np.flatnonzero(np.isfinite(front))
-    if len(known) == 0:
-        return front
-    filled = np.interp(np.arange(len(front)), known, front[known])
-    return ndimage.median_filter(filled, size=2 * round(30.0 / grid.spacing[0]) + 1, mode="nearest")
-
-
-def axis_of(bone: Mask, inside: Mask, middle: int, grid: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Rows of the spine's front (nan where no spine is in view) and of the viewer in every slice."""
-    front = _spine_front(bone, inside, middle, grid)
-    rows = np.arange(inside.shape[1], dtype=float)
-    fallback = np.array([np.average(rows, weights=plane.sum(1) + 1e-9) for plane in inside])
-    return front, np.where(np.isfinite(front), front + AXIS_MM / grid.spacing[1], fallback)
 
 
 def in_chest(lungs: Mask, step: Spacing) -> NDArray[np.bool_]:
@@ -100,7 +72,7 @@ def polar(
     return np.hypot(dy, dx), np.rint(np.arctan2(dy, dx) / (2 * np.pi) * RAYS).astype(int) % RAYS
 
 
-def thickest_wall(pelvis: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _thickest_wall(pelvis: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Thickest wall in mm in every slice and direction; ``pelvis``: slices at its level."""
     return np.where(BACKWARD, BACK_WALL_MM, np.where(pelvis[:, None], PELVIC_WALL_MM, WALL_MM[2]))
 
@@ -140,12 +112,14 @@ def look(
     blocked: Mask,
     bone: Mask,
     axis: NDArray[np.float64],
-    thickest: NDArray[np.float64],
+    pelvis: NDArray[np.bool_],
     middle: int,
     step: Spacing,
 ) -> View:
-    """Look around in every slice; ``thickest``: of each slice and direction the thickest wall, mm."""
-    radii = np.arange(0.0, 320.0, min(step[1:]) / 2.0)
+    """Look around in every slice; ``pelvis``: slices at its level."""
+    thickest = _thickest_wall(pelvis)
+    step_mm = min(step[1:]) / 2.0
+    radii = np.arange(0.0, 320.0, step_mm)
     y = (radii[None, :] * np.sin(ANGLE)[:, None]) / step[1]
     x = middle + (radii[None, :] * np.cos(ANGLE)[:, None]) / step[2]
     columns = np.rint(x).astype(int)
@@ -162,7 +136,8 @@ def look(
         lines = np.rint(axis[z] + y).astype(int)
         off = off_x | (lines < 0) | (lines >= hull.shape[1])
         lines = lines.clip(0, hull.shape[1] - 1)
-        last = farthest(hull[z][lines, columns] & ~off).clip(0)
+        seen = hull[z][lines, columns] & ~off
+        last = _way_out(seen, step_mm) if pelvis[z] else farthest(seen).clip(0)
         edge[z] = radii[last]
         cut = off[np.arange(RAYS), np.minimum(last + 1, len(radii) - 1)]  # the image ends before the wall does
         edge[z, cut] += 1000.0
@@ -177,6 +152,17 @@ def look(
         known = (beside >= WALL_MM[0]) & (beside <= np.where(BACKWARD, BACK_WALL_MM, WALL_MM[2])) & ~cut
         ribs[z, known] = beside[known]
     return View(edge, limit, wall, ribs)
+
+
+def _way_out(inside: Mask, step_mm: float) -> NDArray[np.int64]:
+    """Index of the last sample inside before a ray leaves what is inside for good, or for more than ``OUTSIDE_MM``."""
+    gap = max(1, round(OUTSIDE_MM / step_mm))
+    seen = np.pad(inside, ((0, 0), (gap, gap)))
+    joined = ndimage.binary_closing(seen, np.ones((1, gap)))[:, gap:-gap]
+    begin = joined.argmax(1)
+    after = np.arange(joined.shape[1])[None] > begin[:, None]
+    left = ~joined & after
+    return np.where(left.any(1), left.argmax(1) - 1, np.where(joined.any(1), joined.shape[1] - 1, 0))
 
 
 def borders(view: View, pelvis: NDArray[np.bool_], step: Spacing) -> NDArray[np.float64]:
