@@ -34,7 +34,7 @@ from calciflow.anatomy.places import places
 from calciflow.anatomy.plan import find_levels, find_midline, follow_arms, trunk_of
 from calciflow.anatomy.regions import assign
 from calciflow.anatomy.skeleton import Finding, find_skeleton, settle
-from calciflow.anatomy.soft import FAT_EDGE_HU, find_lungs, muscle_compartment
+from calciflow.anatomy.soft import FAT_EDGE_HU, find_lungs, muscle_compartment, thorax_of
 from calciflow.anatomy.twin import Twins
 from calciflow.files import write_json
 from calciflow.images import Volume, read_volume, write_volume
@@ -117,6 +117,7 @@ def _segment_box(volume: Volume, body: Mask, air: Mask, grid_mm: float, at_borde
     hu = block_mean(ct, grid)
     warnings: list[str] = []
     lungs = find_lungs(hu, air, grid)
+    thorax = thorax_of(lungs, grid)
 
     middle_grid = _whole_blocks(ct.shape, spacing, BONE_GRID_MM)
     inside = transfer(body, grid, middle_grid)
@@ -129,7 +130,7 @@ def _segment_box(volume: Volume, body: Mask, air: Mask, grid_mm: float, at_borde
     skull = transfer(finding.skull, middle_grid, grid)
     midline, right, aside, notes = find_midline(volume, body, grid)
     warnings += notes
-    arms = follow_arms(bone, body, lungs, skull, right, aside, grid)
+    arms = follow_arms(bone, body, lungs, thorax, skull, right, aside, grid)
     levels, trunk_bone = find_levels(grid, body, bone, lungs, skull, right, aside, arms)
     regions = assign(body, bone, levels, right, aside, arms, grid)
     dense = (covered(finding.others, middle_grid, grid) > 0.1) & ~bone
@@ -143,12 +144,12 @@ def _segment_box(volume: Volume, body: Mask, air: Mask, grid_mm: float, at_borde
     compartment = shut_belly(compartment, lungs, trunk_bone, trunk, pelvis, column, grid)
     outer = ~erode(compartment, 35.0, grid.spacing, flat=True)
     others = covered(finding.others, middle_grid, grid) > 0.2
-    trunk_bone |= others & (outer | beside_lungs(lungs, grid)) & trunk
+    trunk_bone |= others & (outer | beside_lungs(thorax, grid)) & trunk
     apart = np.isin(finding.labels, [candidate.label for candidate in finding.candidates if not candidate.tied])
     in_the_way = wall_bone(trunk_bone, covered(apart, middle_grid, grid) > 0.1, outer, belly, aside, grid)
     cavity = find_cavity(hu, compartment, lungs, air, in_the_way, trunk, pelvis, column, grid)
 
-    ribs = rib_layer(lungs, grid) & ~cavity
+    ribs = rib_layer(thorax, grid) & ~cavity
     finding, uncertain = _decide(
         finding, regions, cavity, ribs, aside, float(midline.point[0]), grid, middle_grid, volume
     )

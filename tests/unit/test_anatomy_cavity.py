@@ -6,6 +6,7 @@ import pytest
 from calciflow.anatomy.belly import beside_lungs, rib_layer, shut_belly, wall_bone
 from calciflow.anatomy.cavity import find_cavity
 from calciflow.anatomy.grid import blocks
+from calciflow.anatomy.soft import thorax_of
 
 STEP = 4.0
 SHAPE = (40, 60, 90)
@@ -169,7 +170,7 @@ def test_ribs_lie_beside_the_lungs_however_deep():
     """Under the shoulders ribs lie deeper than 35 mm: in slices of 5 mm pieces of them were called deposits."""
     trunk = Trunk()
     lungs = trunk.within(40.0) & (np.abs(trunk.x) > 25.0)
-    beside = beside_lungs(lungs, trunk.grid)
+    beside = beside_lungs(thorax_of(lungs, trunk.grid), trunk.grid)
     ribs = trunk.within(29.0) & ~trunk.within(36.0) & (np.abs(trunk.x) > 60.0)
     assert beside[ribs].mean() > 0.95
     assert not beside[trunk.within(40.0) & (np.abs(trunk.y) < 30.0)].any(), "the mediastinum has none"
@@ -179,9 +180,10 @@ def test_ribs_lie_beside_the_lungs_however_deep():
 def test_the_layer_of_the_ribs_goes_over_the_lungs_tips():
     trunk = Trunk()
     lungs = trunk.within(40.0) & (np.abs(trunk.x) > 25.0) & (trunk.z < 20.0)
+    layer = rib_layer(thorax_of(lungs, trunk.grid), trunk.grid)
     over = trunk.within(44.0) & (np.abs(trunk.x) > 30.0) & (trunk.z > 22.0) & (trunk.z < 32.0)
-    assert rib_layer(lungs, trunk.grid)[over].mean() > 0.95
-    assert not rib_layer(lungs, trunk.grid)[lungs | (trunk.z > 40.0)].any()
+    assert layer[over].mean() > 0.95
+    assert not layer[lungs | (trunk.z > 40.0)].any()
 
 
 def test_between_ribs_the_wall_follows_the_cage_where_it_narrows():

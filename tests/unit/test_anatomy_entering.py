@@ -7,6 +7,7 @@ from calciflow.anatomy.entering import arms_from_above, arms_from_below
 from calciflow.anatomy.grid import blocks
 from calciflow.anatomy.limbs import ARM_SEGMENTS, skeleton_graph
 from calciflow.anatomy.plan import follow_arms
+from calciflow.anatomy.soft import thorax_of
 
 STEP = 4.0
 SHAPE = (130, 60, 130)
@@ -139,7 +140,9 @@ def test_arms_beside_half_a_chest_come_in_from_above():
     ]
     lungs &= ~bone
     body, nothing = np.ones(SHAPE, bool), np.zeros(SHAPE, bool)
-    arms = dict(follow_arms(bone, body, lungs, nothing, RIGHT, np.broadcast_to(ASIDE, SHAPE), GRID))
+    arms = dict(
+        follow_arms(bone, body, lungs, thorax_of(lungs, GRID), nothing, RIGHT, np.broadcast_to(ASIDE, SHAPE), GRID)
+    )
     assert sorted(arms) == ["left", "right"]
     elbow = heights(arms["left"], "elbow")
     assert elbow.mean() == pytest.approx(450.0, abs=25.0)

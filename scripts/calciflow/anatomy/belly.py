@@ -8,7 +8,6 @@ from scipy import ndimage
 from calciflow.anatomy.axis import axis_of
 from calciflow.anatomy.entering import SPINE_HALF_MM
 from calciflow.anatomy.grid import Grid, Mask, dilate
-from calciflow.anatomy.soft import thorax_of
 from calciflow.anatomy.view import RAYS, in_chest, polar
 
 BESIDE_LUNG_MM = 15.0
@@ -22,15 +21,13 @@ GAP_DEG, DIP_MM = 40.0, 12.0
 falls back by 4 mm over that."""
 
 
-def beside_lungs(lungs: Mask, grid: Grid) -> Mask:
+def beside_lungs(thorax: Mask, grid: Grid) -> Mask:
     """Where ribs lie: around the lungs and what is between them, as deep as that is under the shoulders."""
-    thorax = thorax_of(lungs, grid)
     return dilate(thorax, BESIDE_LUNG_MM, grid.spacing, flat=True) & ~thorax
 
 
-def rib_layer(lungs: Mask, grid: Grid) -> Mask:
+def rib_layer(thorax: Mask, grid: Grid) -> Mask:
     """Find the layer of the ribs, over the lungs' tips as well: pleura, ribs and the muscles between them."""
-    thorax = thorax_of(lungs, grid)
     return dilate(thorax, BESIDE_LUNG_MM, grid.spacing) & ~thorax
 
 

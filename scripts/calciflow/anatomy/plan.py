@@ -9,7 +9,6 @@ from calciflow.anatomy.grid import Grid, Mask, centres, closed, dilate
 from calciflow.anatomy.levels import LEVELS, adjust, costs, profile, sequence, trunk_only
 from calciflow.anatomy.limbs import JOINT_MM, Arm, find_arms, skeleton_graph
 from calciflow.anatomy.regions import Midline
-from calciflow.anatomy.soft import thorax_of
 from calciflow.images import Volume
 
 WIDE_MM, CENTRED_MM = 180.0, 60.0
@@ -63,9 +62,18 @@ def find_midline(volume: Volume, body: Mask, grid: Grid) -> tuple[Midline, Mask,
 
 
 def follow_arms(
-    bone: Mask, body: Mask, lungs: Mask, skull: Mask, right: Mask, aside: NDArray[np.float32], grid: Grid
+    bone: Mask,
+    body: Mask,
+    lungs: Mask,
+    thorax: Mask,
+    skull: Mask,
+    right: Mask,
+    aside: NDArray[np.float32],
+    grid: Grid,
 ) -> list[tuple[str, Arm]]:
     """Find the arms, each with its side: the side that its shoulder is on, wherever its hand lies.
+
+    ``thorax``: the lungs with what lies between them.
 
     Without a chest in view (at least ``CHEST_MM`` of lung) they are followed from where they come in, from above or
     below.
@@ -82,7 +90,6 @@ def follow_arms(
             arms = hands_alone(bone, body, right, grid)
         return with_fingers(arms, bone, body, grid)
     top = slices[-1]
-    thorax = thorax_of(lungs, grid)
     level = int(top - 40 / grid.spacing[0])
     column = np.argwhere(thorax[level])
     centre = column.mean(0)
