@@ -18,21 +18,25 @@ AROUND = np.hypot(Y, X)
 CAVITY = AROUND < 70.0
 
 
-def place_of(mask, cavity, ribs=None, others=None, tied=False):
-    """Where the one object of a body is that lies in the chest."""
+NEXT = (np.abs(AROUND - 76.0) < 4.0) & (np.abs(Z - 20.0) < 3.0)
+"""A rib above the others, that is sure."""
+
+
+def place_of(mask, cavity, ribs=None, others=None, tied=False, sure=NEXT):
+    """Where the one object of a body is that lies in the chest, with a sure bone."""
     grid = blocks(SHAPE, (STEP,) * 3, STEP)
     labels = mask.astype(np.int32)
-    group = np.array([0, 1], np.int32)
+    labels[sure] = 3
+    group = np.array([0, 1, 1, 2], np.int32)
     if others is not None:
         labels[others] = 2
-        group = np.array([0, 1, 1], np.int32)
     regions = np.where(AROUND < 95.0, region_label("chest", "left"), 0).astype(np.uint8)
     nothing = np.zeros(SHAPE, bool)
     hu = np.zeros(SHAPE, np.float32)
     shape = Shape(**dict.fromkeys(Shape.__dataclass_fields__, 1.0))
     centre = tuple(float(v) for v in np.argwhere(mask).mean(0))
     candidate = Candidate(1, shape, Surroundings(0.0, 0.0, 50.0, 0.5), tied, 0.0, 0.0, 0.0, centre)
-    finding = Finding(nothing, nothing, labels, np.zeros(len(group), bool), [candidate], hu, nothing, group)
+    finding = Finding(nothing, nothing, labels, np.array([False, False, False, True]), [candidate], hu, nothing, group)
     aside = np.abs(X[:1, :1]).astype(np.float32)
     return places(finding, regions, cavity, nothing if ribs is None else ribs, aside, grid, grid)(candidate)
 
@@ -68,6 +72,14 @@ def test_what_hangs_together_with_a_piece_of_rib_is_rib():
     assert not place_of(far, CAVITY, layer).among_ribs
     assert place_of(far, CAVITY, layer, rest).among_ribs
     assert not place_of(far, CAVITY, layer, rest, tied=True).among_ribs, "all bones hang together"
+
+
+def test_no_rib_is_far_from_all_bones():
+    """Deposits in the belly's wall under the costal arch, which the lungs come near to, were taken for ribs."""
+    layer = (AROUND >= 70.0) & (AROUND < 85.0)
+    deposit = (np.abs(AROUND - 76.0) < 4.0) & (np.abs(X) < 6.0) & (Y > 0.0) & (np.abs(Z) < 3.0)
+    assert place_of(deposit, CAVITY, layer).among_ribs
+    assert not place_of(deposit, CAVITY, layer, sure=NEXT & (Y < 40.0)).among_ribs
 
 
 def test_region_and_distance_from_the_midline():

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from calciflow.anatomy.grid import Grid, Mask, dilate
 from calciflow.anatomy.judge import Candidate, Place
@@ -16,6 +17,10 @@ RIB_LAYER_MM = 12.0
 
 RIB_SHARE = 0.2
 """Of what hangs together, beside the lungs: a first rib leaves them at its neck and towards the breast bone."""
+
+NEXT_RIB_MM = 30.0
+"""Neighbouring ribs lie nearer to each other: what has no bone so near is no rib, as in the belly's wall under the
+costal arch."""
 
 MIDDLE_MM = 60.0
 """Half the width of a neck: within it the body's section has its front and its back, and no arms."""
@@ -62,12 +67,21 @@ def places(
         share(finding.group[labels], ribs[where]),
     )
 
+    sure = dense[finding.sure[labels]] * np.array(bone_grid.spacing)
+    bones = cKDTree(sure) if len(sure) else None
+    order = np.argsort(labels, kind="stable")
+    start = np.searchsorted(labels[order], np.arange(len(finding.taken) + 1))
+
+    def near_bone(label: int) -> bool:
+        own = dense[order[start[label] : start[label + 1]]] * np.array(bone_grid.spacing)
+        return bones is not None and bool(np.isfinite(bones.query(own, distance_upper_bound=NEXT_RIB_MM)[0]).any())
+
     def place(candidate: Candidate) -> Place:
         at = coarse(np.array(candidate.centre))
         label = int(regions[at])
         dorsal = bool(at[1] < middle[at[0]])
         group = together[finding.group[candidate.label]] if not candidate.tied else 0.0
-        among_ribs = bool(beside[candidate.label] > 0.5 or group > RIB_SHARE)
+        among_ribs = bool(beside[candidate.label] > 0.5 or group > RIB_SHARE) and near_bone(candidate.label)
         inside = bool(cavity[at] and not among_ribs and (not dorsal or within[candidate.label] > 0.5))
         return Place(
             region=region_of(label)[0] if label else "",
