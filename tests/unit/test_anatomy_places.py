@@ -34,11 +34,15 @@ def place_of(mask, cavity, ribs=None, others=None, tied=False, sure=NEXT):
     nothing = np.zeros(SHAPE, bool)
     hu = np.zeros(SHAPE, np.float32)
     shape = Shape(**dict.fromkeys(Shape.__dataclass_fields__, 1.0))
-    centre = tuple(float(v) for v in np.argwhere(mask).mean(0))
-    candidate = Candidate(1, shape, Surroundings(0.0, 0.0, 50.0, 0.5), tied, 0.0, 0.0, 0.0, centre)
-    finding = Finding(nothing, nothing, labels, np.array([False, False, False, True]), [candidate], hu, nothing, group)
+    candidates = []
+    for label, where in ((1, mask), (2, others)):
+        if where is not None:
+            centre = tuple(float(v) for v in np.argwhere(where).mean(0))
+            around = Surroundings(0.0, 0.0, 50.0, 0.5)
+            candidates.append(Candidate(label, shape, around, tied, 0.0, 0.0, 0.0, centre))
+    finding = Finding(nothing, nothing, labels, np.array([False, False, False, True]), candidates, hu, nothing, group)
     aside = np.abs(X[:1, :1]).astype(np.float32)
-    return places(finding, regions, cavity, nothing if ribs is None else ribs, aside, grid, grid)(candidate)
+    return places(finding, regions, cavity, nothing if ribs is None else ribs, aside, grid, grid)(candidates[0])
 
 
 def arc(radius_mm, front):
@@ -80,6 +84,10 @@ def test_no_rib_is_far_from_all_bones():
     deposit = (np.abs(AROUND - 76.0) < 4.0) & (np.abs(X) < 6.0) & (Y > 0.0) & (np.abs(Z) < 3.0)
     assert place_of(deposit, CAVITY, layer).among_ribs
     assert not place_of(deposit, CAVITY, layer, sure=NEXT & (Y < 40.0)).among_ribs
+    beside = (np.abs(AROUND - 76.0) < 4.0) & (np.abs(X - 20.0) < 6.0) & (Y > 0.0) & (np.abs(Z) < 3.0)
+    assert place_of(deposit, CAVITY, layer, beside, sure=NEXT & (Y < 40.0)).among_ribs, "all ribs may be in pieces"
+    beyond = (np.abs(AROUND - 76.0) < 4.0) & (X > 66.0) & (Y > 0.0) & (np.abs(Z) < 3.0)
+    assert not place_of(deposit, CAVITY, layer, beyond, sure=NEXT & (Y < 40.0)).among_ribs
 
 
 def test_region_and_distance_from_the_midline():

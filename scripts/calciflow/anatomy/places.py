@@ -19,8 +19,11 @@ RIB_SHARE = 0.2
 """Of what hangs together, beside the lungs: a first rib leaves them at its neck and towards the breast bone."""
 
 NEXT_RIB_MM = 30.0
-"""Neighbouring ribs lie nearer to each other: what has no bone so near is no rib, as in the belly's wall under the
-costal arch."""
+"""Neighbouring ribs, and pieces of one, lie nearer to each other: what has no bone and no other such piece so near is
+no rib, as in the belly's wall under the costal arch."""
+
+PIECE_ML, FAR = 0.5, (-1e6, -1e6, -1e6)
+"""Least size of a piece that others may be ribs beside; a place that is near nothing."""
 
 MIDDLE_MM = 60.0
 """Half the width of a neck: within it the body's section has its front and its back, and no arms."""
@@ -67,21 +70,30 @@ def places(
         share(finding.group[labels], ribs[where]),
     )
 
-    sure = dense[finding.sure[labels]] * np.array(bone_grid.spacing)
-    bones = cKDTree(sure) if len(sure) else None
+    step = np.array(bone_grid.spacing)
+    bones = cKDTree(np.append(dense[finding.sure[labels]] * step, [FAR], axis=0))
+    pieces = [
+        np.array(candidate.centre) * step
+        for candidate in finding.candidates
+        if beside[candidate.label] > 0.5 and candidate.shape.volume_ml >= PIECE_ML
+    ]
+    others = cKDTree(np.array([*pieces, FAR, FAR]))
     order = np.argsort(labels, kind="stable")
     start = np.searchsorted(labels[order], np.arange(len(finding.taken) + 1))
 
-    def near_bone(label: int) -> bool:
-        own = dense[order[start[label] : start[label + 1]]] * np.array(bone_grid.spacing)
-        return bones is not None and bool(np.isfinite(bones.query(own, distance_upper_bound=NEXT_RIB_MM)[0]).any())
+    def near_ribs(candidate: Candidate) -> bool:
+        own = dense[order[start[candidate.label] : start[candidate.label + 1]]] * step
+        if bones.query(own, distance_upper_bound=NEXT_RIB_MM)[0].min() <= NEXT_RIB_MM:
+            return True
+        away, _ = others.query(np.array(candidate.centre) * step, k=2)  # it may be one of them itself
+        return bool(away[away > 0.0].min() <= NEXT_RIB_MM)
 
     def place(candidate: Candidate) -> Place:
         at = coarse(np.array(candidate.centre))
         label = int(regions[at])
         dorsal = bool(at[1] < middle[at[0]])
         group = together[finding.group[candidate.label]] if not candidate.tied else 0.0
-        among_ribs = bool(beside[candidate.label] > 0.5 or group > RIB_SHARE) and near_bone(candidate.label)
+        among_ribs = bool(beside[candidate.label] > 0.5 or group > RIB_SHARE) and near_ribs(candidate)
         inside = bool(cavity[at] and not among_ribs and (not dorsal or within[candidate.label] > 0.5))
         return Place(
             region=region_of(label)[0] if label else "",
