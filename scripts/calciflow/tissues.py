@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from calciflow.anatomy.belly import beside_lungs, rib_layer, shut_belly, wall_bone
+from calciflow.anatomy.belly import rib_layer, shut_belly, wall_bone
 from calciflow.anatomy.body import outline, refine
 from calciflow.anatomy.bone import tempered
 from calciflow.anatomy.cavity import find_cavity
@@ -47,7 +47,6 @@ LUNG_HU = -300
 
 BONE_GRID_MM = 2.05
 """Blocks on which bone is found: two voxels of a 512 matrix."""
-
 
 UNCERTAIN = (0.1, 0.9)
 """Between these probabilities of being bone an object is reported as uncertain."""
@@ -144,7 +143,7 @@ def _segment_box(volume: Volume, body: Mask, air: Mask, grid_mm: float, at_borde
     compartment = shut_belly(compartment, lungs, trunk_bone, trunk, pelvis, column, grid)
     outer = ~erode(compartment, 35.0, grid.spacing, flat=True)
     others = covered(finding.others, middle_grid, grid) > 0.2
-    trunk_bone |= others & (outer | beside_lungs(thorax, grid)) & trunk
+    trunk_bone |= others & (outer | rib_layer(thorax, grid, flat=True)) & trunk
     apart = np.isin(finding.labels, [candidate.label for candidate in finding.candidates if not candidate.tied])
     in_the_way = wall_bone(trunk_bone, covered(apart, middle_grid, grid) > 0.1, outer, belly, aside, grid)
     cavity = find_cavity(hu, compartment, lungs, air, in_the_way, trunk, pelvis, column, grid)
@@ -208,10 +207,9 @@ def _decide(
     def fine(blocks: NDArray[Any]) -> NDArray[np.float64]:
         return np.asarray((blocks + 0.5) * ratio - 0.5)
 
-    dense = np.argwhere(finding.labels)
-    labels = finding.labels[tuple(dense.T)]
+    labels = finding.labels[tuple(finding.dense.T)]
     sure = finding.sure[labels]
-    twins = Twins(volume.world(fine(dense)), labels, sure, plane) if sure.any() else None
+    twins = Twins(volume.world(fine(finding.dense)), labels, sure, plane) if sure.any() else None
     settled, chances = settle(
         finding, places(finding, regions, cavity, ribs, aside, grid, middle_grid), twins, middle_grid
     )

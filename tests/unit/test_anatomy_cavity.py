@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from calciflow.anatomy.belly import beside_lungs, rib_layer, shut_belly, wall_bone
+from calciflow.anatomy.belly import rib_layer, shut_belly, wall_bone
 from calciflow.anatomy.cavity import find_cavity
 from calciflow.anatomy.grid import blocks
 from calciflow.anatomy.soft import thorax_of
@@ -170,7 +170,7 @@ def test_ribs_lie_beside_the_lungs_however_deep():
     """Under the shoulders ribs lie deeper than 35 mm: in slices of 5 mm pieces of them were called deposits."""
     trunk = Trunk()
     lungs = trunk.within(40.0) & (np.abs(trunk.x) > 25.0)
-    beside = beside_lungs(thorax_of(lungs, trunk.grid), trunk.grid)
+    beside = rib_layer(thorax_of(lungs, trunk.grid), trunk.grid, flat=True)
     ribs = trunk.within(29.0) & ~trunk.within(36.0) & (np.abs(trunk.x) > 60.0)
     assert beside[ribs].mean() > 0.95
     assert not beside[trunk.within(40.0) & (np.abs(trunk.y) < 30.0)].any(), "the mediastinum has none"

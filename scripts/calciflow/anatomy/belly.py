@@ -21,14 +21,12 @@ GAP_DEG, DIP_MM = 40.0, 12.0
 falls back by 4 mm over that."""
 
 
-def beside_lungs(thorax: Mask, grid: Grid) -> Mask:
-    """Where ribs lie: around the lungs and what is between them, as deep as that is under the shoulders."""
-    return dilate(thorax, BESIDE_LUNG_MM, grid.spacing, flat=True) & ~thorax
+def rib_layer(thorax: Mask, grid: Grid, flat: bool = False) -> Mask:
+    """Find the layer of the ribs: pleura, ribs and the muscles between them, however deep under the shoulders.
 
-
-def rib_layer(thorax: Mask, grid: Grid) -> Mask:
-    """Find the layer of the ribs, over the lungs' tips as well: pleura, ribs and the muscles between them."""
-    return dilate(thorax, BESIDE_LUNG_MM, grid.spacing) & ~thorax
+    ``flat``: around the lungs and what is between them in each slice; else over their tips as well.
+    """
+    return dilate(thorax, BESIDE_LUNG_MM, grid.spacing, flat=flat) & ~thorax
 
 
 def wall_bone(

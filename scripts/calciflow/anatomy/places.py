@@ -22,8 +22,8 @@ NEXT_RIB_MM = 30.0
 """Neighbouring ribs, and pieces of one, lie nearer to each other: what has no bone and no other such piece so near is
 no rib, as in the belly's wall under the costal arch."""
 
-PIECE_ML, FAR = 0.5, (-1e6, -1e6, -1e6)
-"""Least size of a piece that others may be ribs beside; a place that is near nothing."""
+PIECE_ML = 0.5
+"""Least size of a piece that others may be ribs beside."""
 
 MIDDLE_MM = 60.0
 """Half the width of a neck: within it the body's section has its front and its back, and no arms."""
@@ -60,33 +60,28 @@ def places(
         voxels = (at + 0.5) * np.array(bone_grid.factors, float) - 0.5
         return tuple(np.clip((voxels / grid.factors).astype(int), 0, last).T)
 
-    dense = np.argwhere(finding.labels)
-    labels, where = finding.labels[tuple(dense.T)], coarse(dense)
+    labels, where = finding.labels[tuple(finding.dense.T)], coarse(finding.dense)
     # A rib is bent, so that its centre may lie inside: what its own voxels lie in counts. Bowel in front that contrast
     # agent fills may stand before the cavity, as bone does: there its centre does.
-    within, beside, together = (
-        share(labels, cavity[where]),
-        share(labels, ribs[where]),
-        share(finding.group[labels], ribs[where]),
-    )
+    within, beside = share(labels, cavity[where]), share(labels, ribs[where])
+    together = share(finding.group[labels], ribs[where])
 
     step = np.array(bone_grid.spacing)
-    bones = cKDTree(np.append(dense[finding.sure[labels]] * step, [FAR], axis=0))
+    sure = finding.sure[labels]
+    asked = ~sure & ((beside[labels] > 0.5) | (together[finding.group[labels]] > RIB_SHARE))
+    gap, _ = cKDTree(finding.dense[sure] * step).query(finding.dense[asked] * step, distance_upper_bound=NEXT_RIB_MM)
+    to_bone = np.full(len(finding.taken), np.inf)
+    np.minimum.at(to_bone, labels[asked], gap)
     pieces = [
         np.array(candidate.centre) * step
         for candidate in finding.candidates
         if beside[candidate.label] > 0.5 and candidate.shape.volume_ml >= PIECE_ML
     ]
-    others = cKDTree(np.array([*pieces, FAR, FAR]))
-    order = np.argsort(labels, kind="stable")
-    start = np.searchsorted(labels[order], np.arange(len(finding.taken) + 1))
+    others = cKDTree(np.reshape(pieces, (-1, 3)))
 
     def near_ribs(candidate: Candidate) -> bool:
-        own = dense[order[start[candidate.label] : start[candidate.label + 1]]] * step
-        if bones.query(own, distance_upper_bound=NEXT_RIB_MM)[0].min() <= NEXT_RIB_MM:
-            return True
         away, _ = others.query(np.array(candidate.centre) * step, k=2)  # it may be one of them itself
-        return bool(away[away > 0.0].min() <= NEXT_RIB_MM)
+        return bool(min(to_bone[candidate.label], away[away > 0.0].min()) <= NEXT_RIB_MM)
 
     def place(candidate: Candidate) -> Place:
         at = coarse(np.array(candidate.centre))

@@ -6,6 +6,7 @@ that is no large bone is judged again, and the skeleton is mended where the seco
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import cc3d
 import numpy as np
@@ -78,6 +79,11 @@ class Finding:
         sure = self.taken.copy()
         sure[[candidate.label for candidate in self.candidates]] = False
         return sure
+
+    @cached_property
+    def dense(self) -> NDArray[np.int64]:
+        """Indices (n, 3) of all dense blocks."""
+        return np.argwhere(self.labels)
 
     @property
     def others(self) -> Mask:

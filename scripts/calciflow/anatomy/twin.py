@@ -53,7 +53,7 @@ def in_rib_cartilage(candidate: Candidate, place: Place) -> bool:
     return front and (place.by_cavity or not candidate.tied)
 
 
-def among_ribs(candidate: Candidate, place: Place) -> bool:
+def apart_in_chest_wall(candidate: Candidate, place: Place) -> bool:
     """Whether an object lies apart in the wall of the chest: in thick slices a piece of rib.
 
     Its mirror image may fall between two ribs of the other side.
@@ -116,7 +116,7 @@ class Twins:
         """Median distance in mm of an object's mirror image from what is dense; None where symmetry says nothing."""
         if place.region in NO_PAIRS or candidate.shape.volume_ml < LEAST_ML:
             return None
-        if among_ribs(candidate, place) or in_rib_cartilage(candidate, place):
+        if apart_in_chest_wall(candidate, place) or in_rib_cartilage(candidate, place):
             return None
         own = self.points[self.labels == candidate.label]
         centre = own.mean(0)

@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from calciflow.anatomy.grid import Mask, closed
-
-Spacing = tuple[float, float, float]
+from calciflow.measure.boxes import Spacing
 
 RAYS = 180
 """Directions of view in a slice, 2 degrees apart."""

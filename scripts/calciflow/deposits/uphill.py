@@ -39,7 +39,7 @@ def belongs_to_organ(focus: Focus, scene: PetScene) -> bool:
     over = (calm >= scene.background[focus.peak] + valley) & (scene.shares["bone"][box] <= BONE_SHARE)
     over[at] = True
     labels = cc3d.connected_components(over, connectivity=6)
-    viscera = scene.shares["organs"] > 0.5
-    organ = np.count_nonzero(viscera[box] & (labels == labels[at]))
-    rest = np.count_nonzero(~viscera[tuple(focus.voxels.T)])
+    organs = scene.shares["organs"]
+    organ = np.count_nonzero((organs[box] > 0.5) & (labels == labels[at]))
+    rest = np.count_nonzero(organs[tuple(focus.voxels.T)] <= 0.5)
     return bool(organ >= ORGAN_SHARE * (organ + rest))

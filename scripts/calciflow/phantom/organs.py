@@ -131,11 +131,7 @@ class Organs:
                 [1300, 70, 0, 110, 46, 100, 100], [1350, 60, -8, 100, 42, 90, 90], [1395, 46, -14, 70, 26, 60, 60],
                 [1412, 42, -16, 20, 16, 30, 30],
             ]  # fmt: skip
-            profile = np.array(rows, float) * s
-            profile[:, 1] *= m
-            if m < 0:
-                profile[:, [3, 4]] = profile[:, [4, 3]]
-            self.put(Loft(UPRIGHT, profile), LUNG, "lung", 4.0)
+            self.put(self.upright(rows, m), LUNG, "lung", 4.0)
             self.cupula(m)
             self.put(self.ball((m * 74, 2, 1168), (64, 80, 46 if m > 0 else 36)), (52.0, 0.7))
             root = np.array([m * 18, -16, 1290])
@@ -165,11 +161,15 @@ class Organs:
             [1372, 40, -8, 26, 20, 36, 34], [1400, 34, -8, 22, 16, 32, 32], [1422, 28, -6, 14, 12, 24, 26],
             [1436, 27, -6, 9, 9, 13, 15], [1442, 27, -6, 3, 3, 4, 5],
         ]  # fmt: skip
+        self.canvas.paint(self.upright(rows, m), *LUNG, "lung")
+
+    def upright(self, rows: Sequence[Sequence[float]], m: float) -> Loft:
+        """Shape of sections (``Loft``, mm at 1.70 m) of the right side; mirrored where ``m`` is -1."""
         profile = np.array(rows, float) * self.s
         profile[:, 1] *= m
         if m < 0:
             profile[:, [3, 4]] = profile[:, [4, 3]]
-        self.canvas.paint(Loft(UPRIGHT, profile), *LUNG, "lung")
+        return Loft(UPRIGHT, profile)
 
     def abdomen(self, rng: np.random.Generator) -> None:
         """Liver, spleen, stomach, kidneys, ureters, psoas, bowel, bladder, uterus or prostate, rectum."""
