@@ -32,7 +32,7 @@ from calciflow.anatomy.joints import RADIUS_MM, Joint, arm_joints, leg_joints, n
 from calciflow.anatomy.levels import LEVELS
 from calciflow.anatomy.places import places
 from calciflow.anatomy.plan import find_levels, find_midline, follow_arms, trunk_of
-from calciflow.anatomy.regions import assign
+from calciflow.anatomy.regions import assign, slope_inlet
 from calciflow.anatomy.skeleton import Finding, find_skeleton, settle
 from calciflow.anatomy.soft import FAT_EDGE_HU, find_lungs, muscle_compartment, thorax_of
 from calciflow.anatomy.twin import Twins
@@ -177,6 +177,7 @@ def _segment_box(volume: Volume, body: Mask, air: Mask, grid_mm: float, at_borde
     tissue[skin_shell(flesh, spacing)] = TISSUES["skin"]
     tissue[bone_edge(ct, middle, skeleton, leftover, middle_grid) & flesh] = TISSUES["bone"]
 
+    regions = slope_inlet(regions, bone, levels, aside, grid)
     region_full = expand(spread(regions), grid) * flesh
     anatomy = {
         "regions": region_table(regions, body, at_border, grid),

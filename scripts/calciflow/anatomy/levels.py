@@ -121,6 +121,11 @@ SLOPE_CM2 = 150.0
 It still is rather neck than a head without a cranial cavity."""
 
 
+HIP_CM2, HIP_MM = 12.0, 90.0
+"""Least section of a hip bone at its joint with the sacrum, and width of both together in one half. A vertebra with a
+rib, where no lung is seen any more, has 7 cm2 aside."""
+
+
 def costs(p: Profile) -> NDArray[np.float64]:
     """How badly each slice fits each level, shape (len(LEVELS), slices), 0 fits and 1 does not.
 
@@ -135,13 +140,14 @@ def costs(p: Profile) -> NDArray[np.float64]:
     # fibula has a fourth of the tibia's section.
     shaft = (p.width < 60) & (p.first < 16)
     beside = (p.bones > 1) & (p.bones < 4) & (p.second < 0.3 * p.first)
+    joined = axial & (p.lateral > HIP_CM2) & (p.width > HIP_MM)  # hip bone and sacrum, as one at their joint
     table = {
         "foot": np.where((p.total > 0.16 * p.area) & (p.area < 130) & ~axial, 0.2, 1.0) + 0.3 * (p.bones == 2),
         "lower_leg": np.where((p.bones == 2) & (p.first > 1.5 * p.second) & (p.width < 60) & (p.reach < 90), 0.0, 1.0)
         + 0.1 * (p.second < 0.2 * p.first),
         "knee": np.where((p.width > 55) & (p.reach < 115) & (p.total > 0.12 * p.area) & ~axial, 0.1, 1.0),
         "thigh": np.where(shaft & (p.bones == 1), 0.0, np.where(shaft & beside, 0.15, 1.0)),
-        "pelvis": np.where((p.bones >= 2) & (p.reach > 75) & (p.area > 120), 0.2, 1.0)
+        "pelvis": np.where(((p.bones >= 2) | joined) & (p.reach > 75) & (p.area > 120), 0.2, 1.0)
         + 0.3 * (~(p.total > 8) | (shaft & (p.second < 3.0)))
         + 0.4 * (axial & (p.lateral < 6.0))
         + 0.4 * (p.bones >= 7),

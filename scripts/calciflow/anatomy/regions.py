@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from calciflow.anatomy.arm_parts import ARM_SEGMENTS
 from calciflow.anatomy.grid import Grid, Mask, bounding_box, distance, opened, sections
-from calciflow.anatomy.levels import LEVELS
+from calciflow.anatomy.levels import APEX_MM, LEVELS
 from calciflow.anatomy.limbs import Arm
 from calciflow.labels import region_label
 
@@ -38,14 +38,21 @@ HAND_THICK_MM = 28.0
 """A hand, or a finger, is no thicker across: what a disc of that width does not fit into, beside bone of a hand, is of
 the hand, and not of the thigh or belly that it lies on."""
 
+SPINE_MM = 30.0
+"""Half the width of a vertebra with its transverse processes; and the height of two cervical ones."""
+
 NECK_MM = 90.0
 """Half the width of a stout neck."""
 
 GROIN_MM, GROIN_SLOPE, GROIN_RISE_MM = 50.0, 0.35, 45.0
 """The groin begins so far from the midline, rises so steeply, and so far."""
 
-TOES_SHARE = 0.26
-"""Length of the great toe over the foot's length."""
+INLET_SLOPE, INLET_RISE_MM = 0.43, 60.0
+"""The neck's lower border falls from the tip of C7's spinous process to the jugular notch, which lies at the lower border
+of T2: two vertebrae of 22 mm and a disc, some 50 mm, over the neck's 115 mm. It is followed so far up and down."""
+
+TOES_SHARE = 0.23
+"""Phalanges of the great toe over the length of the foot's bones: 56 of some 245 mm. The toes begin at their joints."""
 
 FOOT_MM = 258.0
 """Length of the foot of an adult of 1.70 m: 0.152 of the height (Winter 2009)."""
@@ -126,6 +133,39 @@ def assign(
     for side in ("left", "right"):
         _split_toes(out, body, bone, side, grid)
     out[~body] = 0
+    return out
+
+
+def slope_inlet(
+    regions: NDArray[np.uint8],
+    bone: Mask,
+    levels: dict[str, NDArray[np.int64]],
+    aside: NDArray[np.float32],
+    grid: Grid,
+) -> NDArray[np.uint8]:
+    """Let the border of chest and neck fall towards the front; at the spine, where the lungs end, it stays.
+
+    Where ``levels`` put it is right for telling bones from each other; a reader sees the neck begin above the breast
+    bone in front, and above the first thoracic vertebra behind.
+    """
+    out = regions.copy()
+    height = np.arange(len(out)) * grid.spacing[0]
+    rows = np.arange(out.shape[1]) * grid.spacing[1]
+    central = bone & (aside < SPINE_MM)
+    for side in ("left", "right"):
+        first = int(np.searchsorted(levels[side], LEVELS.index("neck")))
+        if not 0 < first < len(out) or levels[side][first] != LEVELS.index("neck"):
+            continue
+        # Above the collar bones the spine is the only bone at the midline, but for the larynx' cartilages.
+        spine = central[first : first + max(1, round(SPINE_MM / grid.spacing[0]))].sum((0, 2))
+        if not spine.any():
+            continue
+        middle = float(np.average(rows, weights=spine))
+        border = height[first] - APEX_MM - np.clip(INLET_SLOPE * (rows - middle), -INLET_RISE_MM, INLET_RISE_MM)
+        above = height[:, None, None] >= border[:, None]
+        chest, neck = region_label("chest", side), region_label("neck", side)
+        out[(regions == chest) & above & (aside <= NECK_MM)] = neck
+        out[(regions == neck) & ~above] = chest
     return out
 
 

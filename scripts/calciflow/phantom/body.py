@@ -43,7 +43,8 @@ class Part:
     """A piece of the body: its fascia and skin surfaces, regions along its axis, and its muscle bellies.
 
     ``fascia`` is None for what is fat throughout. ``regions`` holds (w up to which, label) along ``frame``; ``muscles``
-    has shape (k, 3), see ``_THIGH``; ``span`` is the part of w in which bellies are drawn.
+    has shape (k, 3), see ``_THIGH``; ``span`` is the part of w in which bellies are drawn. Where there is an ``inlet``,
+    what lies above the frame's w = 0 is neck, and chest below it.
     """
 
     fascia: Shape | None
@@ -52,6 +53,7 @@ class Part:
     regions: tuple[tuple[float, int], ...]
     muscles: NDArray[np.float64] | None = None
     span: tuple[float, float] = (0.0, 0.0)
+    inlet: Frame | None = None
 
 
 @dataclass(frozen=True)
@@ -252,6 +254,10 @@ def _arm(limbs: Limbs, b: Build, rng: np.random.Generator) -> Group:
     return Group(tuple(parts), 7 * s, limbs.shoulder, 34 * s, 120 * s)
 
 
+_NOTCH, _PROMINENS = (0.0, 50.0, 1405.0), (0.0, -65.0, 1455.0)
+"""Jugular notch, and the tip of C7's spinous process: the neck's lower border runs through both (mm at 1.70 m)."""
+
+
 def _core(limbs: Sequence[Limbs], b: Build, rng: np.random.Generator) -> Group:
     """Trunk, shoulders, neck, head."""
     s, f = b.scale, b.fat
@@ -259,12 +265,16 @@ def _core(limbs: Sequence[Limbs], b: Build, rng: np.random.Generator) -> Group:
     trunk = (
         (1015 * s, region_label("pelvis", "right")),
         (1195 * s, region_label("abdomen", "right")),
-        (1420 * s, region_label("chest", "right")),
-        (np.inf, region_label("neck", "right")),
+        (np.inf, region_label("chest", "right")),
     )
+    notch, prominens = np.array(_NOTCH) * s, np.array(_PROMINENS) * s
+    # Its v axis looks from the notch back to C7, so w, upright to it, looks up.
+    back = (prominens - notch) / np.linalg.norm(prominens - notch)
+    up = np.array([0.0, back[2], -back[1]])
+    inlet = Frame(notch, np.stack([np.cross(back, up), back, up]))
     parts = [
         Part(fascia, skin, UPRIGHT, trunk, _jittered(_PELVIS, rng), (815 * s, 1005 * s)),
-        Part(fascia, skin, UPRIGHT, trunk, _jittered(_TRUNK, rng), (1005 * s, 1370 * s)),
+        Part(fascia, skin, UPRIGHT, trunk, _jittered(_TRUNK, rng), (1005 * s, 1370 * s), inlet),
     ]
 
     def blob(centre: Sequence[float], radii: Sequence[float], fat: float, region: str, muscle: bool = True) -> None:
@@ -295,7 +305,7 @@ def _core(limbs: Sequence[Limbs], b: Build, rng: np.random.Generator) -> Group:
         UPRIGHT, [[1440, 0, -8, 56, 56, 46, 56], [1490, 0, -8, 52, 52, 48, 52], [1560, 0, -12, 50, 50, 40, 54]], s, 1
     )
     label = ((1500 * s, region_label("neck", "right")), (np.inf, region_label("head", "right")))
-    parts.append(Part(neck, neck.widened(thin, thin, thin), UPRIGHT, label))
+    parts.append(Part(neck, neck.widened(thin, thin, thin), UPRIGHT, label, inlet=inlet))
     head = ((1500 * s, region_label("neck", "right")), (np.inf, region_label("head", "right")))
     for centre, radii in (
         ((0, -4, 1613), (74, 93, 82)),  # cranium

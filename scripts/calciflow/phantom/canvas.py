@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from calciflow.labels import TISSUES
+from calciflow.labels import TISSUES, region_label
 from calciflow.phantom.body import SKIN_MM, Group, Part
 from calciflow.phantom.bones import Bone
 from calciflow.phantom.shapes import FAR, Array, Box, Grid, Loft, Shape, smooth_minimum
@@ -151,7 +151,13 @@ def _label_along(part: Part, grid: Grid, box: Box) -> NDArray[np.uint8] | np.uin
     place = np.zeros(np.shape(w), np.uint8)
     for end in ends:
         place += w > end
-    return labels[place]
+    out = labels[place]
+    if part.inlet is None:
+        return out
+    above = part.inlet.local(*grid.axes(box))[2] > 0
+    chest, neck = (np.uint8(region_label(name, "right")) for name in ("chest", "neck"))
+    out = np.where((out == chest) & above, neck, out)
+    return np.where((out == neck) & ~above, chest, out)
 
 
 def _rasterise_group(group: Group, canvas: Canvas, core: bool) -> None:
