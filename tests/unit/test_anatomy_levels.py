@@ -1,5 +1,7 @@
 """Levels along the body from what the slices show."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from calciflow.anatomy.grid import blocks
@@ -125,3 +127,34 @@ def test_the_trunk_s_two_sides_are_at_one_level():
 def test_a_slice_without_bone_does_not_decide():
     p = profile(BODY, NOTHING, NOTHING, NOTHING, EVERYWHERE, ASIDE, GRID)
     assert (costs(p) <= 0.6).all()
+
+
+def test_hip_bone_and_sacrum_that_blur_into_one_are_a_pelvis():
+    """A field of view that ends among the hip bones: where they meet the sacrum each half has one section of bone."""
+    part = np.repeat(["thigh", "hips", "joint"], [40, 20, 12])
+    legs = part == "thigh"
+    joint = part == "joint"
+
+    def pick(in_thigh, among_hips, at_joint):
+        return np.select([legs, ~joint], [in_thigh, among_hips], at_joint)
+
+    p = Profile(
+        area=pick(180.0, 320.0, 300.0),
+        core=pick(150.0, 225.0, 205.0),
+        bones=pick(1, 2, 1),
+        first=pick(9.0, 40.0, 40.0),
+        second=pick(0.0, 6.0, 0.0),
+        width=pick(32.0, 110.0, 134.0),
+        reach=pick(32.0, 134.0, 134.0),
+        total=pick(9.0, 46.0, 40.0),
+        lateral=pick(9.0, 35.0, 24.0),
+        central=pick(0.0, 10.0, 20.0),
+        lung=np.zeros(72),
+        skull=np.zeros(72),
+    )
+    found = np.array(LEVELS)[sequence(costs(p), 4.0)]
+    assert set(found[~legs]) == {"pelvis"}
+    assert set(found[legs]) == {"thigh"}
+    # A lumbar vertebra is narrower than both, however its transverse processes reach.
+    loin = replace(p, width=pick(32.0, 110.0, 70.0), lateral=pick(9.0, 35.0, 2.0))
+    assert set(np.array(LEVELS)[sequence(costs(loin), 4.0)][joint]) == {"abdomen"}

@@ -48,7 +48,7 @@ def test_deposits_lie_in_their_compartment_region_and_side(seed):
     scan = tiny_leg(seed)
     for row in scan.table.to_dict("records"):
         mask = scan.deposits.array == row["label"]
-        assert mask.sum() * scan.deposits.voxel_ml == pytest.approx(row["volume_ml"], rel=0.35)
+        assert mask.sum() * scan.deposits.voxel_ml == pytest.approx(row["volume_ml"], rel=0.1)
         inside = scan.tissues.array[mask] == TISSUES[TISSUE[row["compartment"]]]
         assert inside.mean() > 0.85
         assert (scan.regions.array[mask] == region_label(row["region"], row["side"])).all()
@@ -152,8 +152,10 @@ def test_forms_keep_their_volume(form):
     compartment = "subcutaneous" if form == "sheet" else "muscle"
     volume = 3.0 if form != "tumoral" else 8.0
     spec = DepositSpec("thigh", "right", compartment, form=form, volume_ml=volume, bone_gap_mm=8)
-    row = tiny_leg(2, deposits=(spec,)).table.iloc[0]
-    assert row["volume_ml"] == pytest.approx(volume, rel=0.03)
+    scan = tiny_leg(2, deposits=(spec,))
+    assert scan.table.iloc[0]["volume_ml"] == pytest.approx(volume, rel=0.03)
+    # A sheet thinner than the slices fills few voxels by half; its map has its volume all the same.
+    assert (scan.deposits.array > 0).sum() * scan.deposits.voxel_ml == pytest.approx(volume, rel=0.05)
 
 
 def test_a_wanted_place_is_taken_if_it_is_allowed():

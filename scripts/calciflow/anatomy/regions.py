@@ -48,8 +48,9 @@ GROIN_MM, GROIN_SLOPE, GROIN_RISE_MM = 50.0, 0.35, 45.0
 """The groin begins so far from the midline, rises so steeply, and so far."""
 
 INLET_SLOPE, INLET_RISE_MM = 0.43, 60.0
-"""The neck's lower border falls from the tip of C7's spinous process to the jugular notch, which lies at the lower border
-of T2: two vertebrae of 22 mm and a disc, some 50 mm, over the neck's 115 mm. It is followed so far up and down."""
+"""The neck's lower border falls from the tip of C7's spinous process to the jugular notch, which lies at the lower
+border of T2: two vertebrae of 22 mm and a disc, some 50 mm, over the neck's 115 mm. It is followed so far up and
+down."""
 
 TOES_SHARE = 0.23
 """Phalanges of the great toe over the length of the foot's bones: 56 of some 245 mm. The toes begin at their joints."""

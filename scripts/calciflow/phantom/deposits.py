@@ -349,11 +349,16 @@ class Placer:
         return values
 
     def label_map(self) -> NDArray[np.uint8]:
-        """Deposit labels on the CT grid: voxels that are filled by half, and at least the fullest one of each."""
-        labels = np.zeros(self.canvas.grid.shape, np.uint8 if len(self.placed) < 256 else np.uint16)
+        """Deposit labels on the CT grid: of each as many of its fullest voxels as make its volume, and at least one.
+
+        These are the voxels filled by half, but in a sheet thinner than the slices, which may fill none by half.
+        """
+        grid = self.canvas.grid
+        labels = np.zeros(grid.shape, np.uint8 if len(self.placed) < 256 else np.uint16)
         for item in self.placed:
-            keep = item.cover >= min(0.5, float(item.cover.max()))
-            labels[item.box][keep] = item.label
+            count = max(1, round(float(item.row["volume_ml"]) * 1000 / float(np.prod(grid.spacing))))
+            least = np.partition(item.cover, -count, axis=None)[-count] if count < item.cover.size else 0.0
+            labels[item.box][item.cover >= max(float(least), 1e-3)] = item.label
         return labels
 
     def table(self) -> pd.DataFrame:

@@ -1,0 +1,57 @@
+"""Borders of body regions."""
+
+import numpy as np
+
+from calciflow.anatomy.grid import blocks
+from calciflow.anatomy.levels import APEX_MM, LEVELS
+from calciflow.anatomy.regions import slope_inlet
+from calciflow.labels import region_label
+
+SHAPE, STEP = (60, 50, 60), 4.0
+FIRST, SPINE = 30, 15
+"""First slice of the neck by its level, and the row of the spine."""
+
+
+def _inlet(spine_from: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Regions before and after; the spine is seen from ``spine_from`` up."""
+    grid = blocks(SHAPE, (STEP,) * 3, STEP)
+    z, y, x = np.meshgrid(*[np.arange(n) for n in SHAPE], indexing="ij")
+    aside = (np.abs(x - 29.5) * STEP).astype(np.float32)
+    level = np.where(np.arange(SHAPE[0]) < FIRST, LEVELS.index("chest"), LEVELS.index("neck"))
+    regions = np.zeros(SHAPE, np.uint8)
+    for side, half in (("left", x < 30), ("right", x >= 30)):
+        for name in ("chest", "neck"):
+            regions[half & (level == LEVELS.index(name))[:, None, None]] = region_label(name, side)
+    bone = (np.abs(y - SPINE) < 4) & (aside < 16) & (z >= spine_from)
+    return regions, slope_inlet(regions, bone, {"left": level, "right": level}, aside, grid)
+
+
+def _first(regions: np.ndarray, row: int, column: int = 40) -> float:
+    """Height in mm of the neck's first block in a row."""
+    return float(np.flatnonzero(regions[:, row, column] == region_label("neck", "right"))[0] * STEP)
+
+
+def test_the_neck_begins_at_c7_behind_and_at_the_jugular_notch_in_front():
+    """Of a neck 115 mm deep, whose spine's middle lies 40 mm before the tip of C7's spinous process."""
+    _, sloped = _inlet()
+    notch, tip = _first(sloped, SPINE + round(75 / STEP)), _first(sloped, SPINE - round(40 / STEP))
+    assert 44 <= tip - notch <= 56
+    # At the spine it begins with the first thoracic vertebra, where the lungs end.
+    assert abs(_first(sloped, SPINE) - (FIRST * STEP - APEX_MM)) <= STEP
+
+
+def test_both_sides_of_the_inlet_are_alike_and_keep_to_their_side():
+    before, sloped = _inlet()
+    left, right = (np.isin(sloped, [region_label(n, s) for n in ("chest", "neck")]) for s in ("left", "right"))
+    assert (left == right[:, :, ::-1]).all()
+    assert ((before % 10) == (sloped % 10)).all()
+
+
+def test_what_lies_aside_is_chest_as_before():
+    _, sloped = _inlet()
+    assert _first(sloped, SPINE + 20, 59) >= FIRST * STEP
+
+
+def test_without_a_spine_the_border_stays_level():
+    before, sloped = _inlet(spine_from=SHAPE[0])
+    assert (before == sloped).all()
