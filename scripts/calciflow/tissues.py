@@ -11,6 +11,7 @@ from scipy import ndimage
 from calciflow.anatomy.belly import rib_layer, shut_belly, wall_bone
 from calciflow.anatomy.body import outline, refine
 from calciflow.anatomy.bone import tempered
+from calciflow.anatomy.cartilage import between_vertebrae
 from calciflow.anatomy.cavity import find_cavity
 from calciflow.anatomy.draw import bone_edge, rim, skin_shell, spread
 from calciflow.anatomy.grid import (
@@ -166,6 +167,9 @@ def _segment_box(volume: Volume, body: Mask, air: Mask, grid_mm: float, at_borde
     ):
         box, fine = expand_box(mask, own_grid)
         tissue[box][fine & flesh[box]] = TISSUES[name]
+    above_hips = np.minimum(levels["left"], levels["right"]) >= LEVELS.index("abdomen")
+    box, fine = expand_box(between_vertebrae(bone & above_hips[:, None, None], aside, grid), grid)
+    tissue[box][fine & flesh[box]] = TISSUES["other"]
     # What contrast agent fills is no muscle, wherever it runs: vessels, and bowel that the cavity's outline left out.
     box, fine = expand_box(finding.blood, middle_grid)
     tissue[box][fine & flesh[box] & (ct[box] > FAT_EDGE_HU)] = TISSUES["viscera"]
@@ -177,7 +181,7 @@ def _segment_box(volume: Volume, body: Mask, air: Mask, grid_mm: float, at_borde
     tissue[skin_shell(flesh, spacing)] = TISSUES["skin"]
     tissue[bone_edge(ct, middle, skeleton, leftover, middle_grid) & flesh] = TISSUES["bone"]
 
-    regions = slope_inlet(regions, bone, levels, aside, grid)
+    regions = slope_inlet(regions, bone, lungs, levels, aside, grid)
     region_full = expand(spread(regions), grid) * flesh
     anatomy = {
         "regions": region_table(regions, body, at_border, grid),

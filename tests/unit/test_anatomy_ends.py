@@ -81,8 +81,8 @@ def beside(cut=True):
 
 
 def test_hands_cut_off_at_the_wrist_are_hands():
-    bone, body, right, grid, _ = beside()
-    arms = dict(hands_alone(bone, body, right, grid))
+    bone, body, right, grid, x = beside()
+    arms = dict(hands_alone(bone, body, right, np.abs(x - 240).astype(np.float32), grid))
     assert set(arms) == {"left", "right"}
     nodes = arms["right"].nodes
     assert (nodes[:, 2] * STEP[2] > 400).all()
@@ -95,8 +95,35 @@ def test_hands_cut_off_at_the_wrist_are_hands():
 
 
 def test_what_ends_below_the_border_is_no_hand_alone():
-    bone, body, right, grid, _ = beside(cut=False)
-    assert hands_alone(bone, body, right, grid) == []
+    bone, body, right, grid, x = beside(cut=False)
+    assert hands_alone(bone, body, right, np.abs(x - 240).astype(np.float32), grid) == []
+
+
+@pytest.mark.parametrize("hand_x", [40, 440])
+def test_fingers_cut_off_from_their_hand_are_fingers_with_or_without_bones(hand_x):
+    """The field of view ends 70 mm above the fingertips; between fingers is air, and their bones touch nothing."""
+    bone, body, right, _grid, x = beside()
+    top = 28  # z = 112 mm
+    y = np.arange(50)[None, :, None] * STEP[1]
+    air = (np.abs(x - hand_x) < 20) & ((y - 60) % 20 < 3)
+    side = "right" if hand_x > 240 else "left"
+    none = bone & (np.abs(x - hand_x) > 20)
+    short = Grid((1, 1, 1), bone[:top].shape, bone[:top].shape, STEP)
+    aside = np.abs(x - 240).astype(np.float32)[:, :1]
+    for bones in (bone, none):
+        arms = dict(hands_alone((bones & ~air)[:top], (body & ~air)[:top], right[:top], aside[:top], short))
+        nodes = arms[side].nodes
+        assert set(np.array(ARM_SEGMENTS)[arms[side].segments]) == {"fingers"}
+        assert len(np.unique(nodes[:, 1] * STEP[1] // 20)) >= 4
+        assert (np.abs(nodes[:, 2] * STEP[2] - hand_x) < 20).all()
+
+
+def test_what_hangs_between_the_legs_is_no_hand():
+    bone, body, right, grid, x = beside()
+    thighs = (x > 60) & (x < 420)
+    between = (np.abs(x - 236) < 20) & (np.abs(np.arange(50)[None, :, None] * STEP[1] - 100) < 20)
+    aside = np.abs(x - 240).astype(np.float32)
+    assert hands_alone(bone & thighs, (body & thighs) | between, right, aside, grid) == []
 
 
 def test_hands_beside_the_thighs_do_not_speak_for_the_pelvis():

@@ -158,3 +158,34 @@ def test_hip_bone_and_sacrum_that_blur_into_one_are_a_pelvis():
     # A lumbar vertebra is narrower than both, however its transverse processes reach.
     loin = replace(p, width=pick(32.0, 110.0, 70.0), lateral=pick(9.0, 35.0, 2.0))
     assert set(np.array(LEVELS)[sequence(costs(loin), 4.0)][joint]) == {"abdomen"}
+
+
+def test_a_field_of_view_that_ends_in_the_face_has_a_head():
+    """From the eyes to the thighs: no cranial cavity is seen, but jaw and skull base are no neck."""
+    part = np.repeat(["chest", "inlet", "neck", "face"], [30, 8, 15, 20])
+
+    def pick(*values):
+        return np.select([part == name for name in ("chest", "inlet", "neck", "face")], values)
+
+    p = Profile(
+        area=pick(280.0, 170.0, 100.0, 130.0),
+        core=pick(200.0, 120.0, 70.0, 80.0),
+        bones=pick(6, 2, 1, 3),
+        first=pick(12.0, 10.0, 10.0, 15.0),
+        second=pick(4.0, 3.0, 0.0, 5.0),
+        width=pick(60.0, 55.0, 45.0, 80.0),
+        reach=pick(150.0, 105.0, 50.0, 125.0),
+        total=pick(25.0, 14.0, 10.0, 30.0),
+        lateral=pick(14.0, 1.0, 0.0, 3.0),
+        central=pick(20.0, 20.0, 14.0, 35.0),
+        lung=pick(100.0, 4.0, 0.0, 0.0),
+        skull=np.zeros(len(part)),
+    )
+    path = adjust(sequence(costs(p), 4.0), p.lung, 4.0, cranium=False)
+    found = np.array(LEVELS)[path]
+    assert set(found[part == "face"]) == {"head"}
+    assert "head" not in set(found[part != "face"])
+    assert (found[part == "neck"] == "neck").all()
+    # Without lungs below it the same sections may be feet side by side.
+    alone = replace(p, lung=np.zeros(len(part)))
+    assert (np.array(LEVELS)[sequence(costs(alone), 4.0)] != "head").any()

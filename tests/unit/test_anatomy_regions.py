@@ -12,8 +12,8 @@ FIRST, SPINE = 30, 15
 """First slice of the neck by its level, and the row of the spine."""
 
 
-def _inlet(spine_from: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Regions before and after; the spine is seen from ``spine_from`` up."""
+def _inlet(spine_from: int = 0, lungs_to: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Regions before and after; the spine is seen from ``spine_from`` up, and lungs up to ``lungs_to``."""
     grid = blocks(SHAPE, (STEP,) * 3, STEP)
     z, y, x = np.meshgrid(*[np.arange(n) for n in SHAPE], indexing="ij")
     aside = (np.abs(x - 29.5) * STEP).astype(np.float32)
@@ -23,7 +23,8 @@ def _inlet(spine_from: int = 0) -> tuple[np.ndarray, np.ndarray]:
         for name in ("chest", "neck"):
             regions[half & (level == LEVELS.index(name))[:, None, None]] = region_label(name, side)
     bone = (np.abs(y - SPINE) < 4) & (aside < 16) & (z >= spine_from)
-    return regions, slope_inlet(regions, bone, {"left": level, "right": level}, aside, grid)
+    lungs = (z < lungs_to) & (np.abs(y - SPINE) < 4) & (np.abs(aside - 40) < 10)
+    return regions, slope_inlet(regions, bone, lungs, {"left": level, "right": level}, aside, grid)
 
 
 def _first(regions: np.ndarray, row: int, column: int = 40) -> float:
@@ -38,6 +39,12 @@ def test_the_neck_begins_at_c7_behind_and_at_the_jugular_notch_in_front():
     assert 44 <= tip - notch <= 56
     # At the spine it begins with the first thoracic vertebra, where the lungs end.
     assert abs(_first(sloped, SPINE) - (FIRST * STEP - APEX_MM)) <= STEP
+
+
+def test_the_lungs_tips_say_where_the_neck_begins_if_they_are_near():
+    for slices, off in ((3, 3), (-4, -4), (20, -APEX_MM / STEP)):  # the last is a windpipe that passes for lung
+        _, sloped = _inlet(lungs_to=FIRST + slices)
+        assert abs(_first(sloped, SPINE) - (FIRST + off) * STEP) <= STEP
 
 
 def test_both_sides_of_the_inlet_are_alike_and_keep_to_their_side():

@@ -7,6 +7,7 @@ graph leads elsewhere. Flesh tells then: in the air around it a finger is joined
 """
 
 from dataclasses import replace
+from typing import Any
 
 import cc3d
 import numpy as np
@@ -31,8 +32,12 @@ NEAR_MM = 45.0
 HAND_BONE_ML = 5.0
 """A hand has 60 to 100 ml of bone; its fingers alone, 20 ml."""
 
+FINGERS_ML = 10.0
+"""A finger has 15 to 25 ml of flesh. Of fingers that the image cuts from their hand few bones are found: they hang
+together with nothing."""
 
-def hands_alone(bone: Mask, body: Mask, right: Mask, grid: Grid) -> list[tuple[str, Arm]]:
+
+def hands_alone(bone: Mask, body: Mask, right: Mask, aside: NDArray[np.float32], grid: Grid) -> list[tuple[str, Arm]]:
     """Find hands beside the legs that come in from above without an arm, as in a scan from mid-thigh down.
 
     They are cut into segments by the height over the fingertips.
@@ -43,18 +48,27 @@ def hands_alone(bone: Mask, body: Mask, right: Mask, grid: Grid) -> list[tuple[s
         Skeleton and body.
     right
         The half of the grid to the patient's right.
+    aside
+        Distance from the midline in mm, shape to broadcast.
+    grid
+        The coarse grid.
     """
     out = []
     for side, half in (("left", ~right), ("right", right)):
         pieces = cc3d.connected_components(hands_beside(body, half, grid), connectivity=6)
-        entering = np.unique(pieces[-2:])
-        amount = np.bincount(pieces[bone], minlength=int(pieces.max()) + 1)
-        amount[np.setdiff1d(np.arange(len(amount)), entering)] = 0
-        amount[0] = 0
-        if amount.max() * grid.block_ml < HAND_BONE_ML:
+        count = int(pieces.max()) + 1
+        entering = np.zeros(count, bool)
+        entering[np.unique(pieces[-2:])] = True
+        entering[0] = False
+        amount = np.bincount(pieces[bone], minlength=count) * grid.block_ml * entering
+        flesh = np.bincount(pieces.ravel(), minlength=count) * grid.block_ml
+        hand = entering & (flesh > FINGERS_ML) & _lateral(pieces, body & half, aside)
+        if amount.max() >= HAND_BONE_ML:
+            hand[amount.argmax()] = True
+        if not hand.any():
             continue
-        piece = pieces == int(amount.argmax())
-        nodes = np.argwhere(piece & bone)
+        piece = hand[pieces]
+        nodes = np.argwhere(piece & bone if amount[hand].sum() >= HAND_BONE_ML else piece)
         bottom = int(np.flatnonzero(piece.any((1, 2)))[0])
         height = (nodes[:, 0] - bottom).astype(np.float64) * grid.spacing[0]
         ways = [-(1.0 - share) * REACH_MM for share in (WRIST, KNUCKLES)]
@@ -62,6 +76,23 @@ def hands_alone(bone: Mask, body: Mask, right: Mask, grid: Grid) -> list[tuple[s
         root = nodes[nodes[:, 0] == nodes[:, 0].max()].mean(0)
         out.append((side, Arm(nodes, segments, {}, root, bottom > 2)))
     return out
+
+
+def _lateral(pieces: NDArray[Any], body: Mask, aside: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """For each piece, whether it lies farther aside than the middle of the leg beside it.
+
+    What hangs between the legs is no hand, unless it has a hand's bones.
+    """
+    count = int(pieces.max()) + 1
+    away = np.broadcast_to(aside, pieces.shape)
+    leg = body & (pieces == 0)
+    size = np.maximum(np.bincount(pieces.ravel(), minlength=count), 1)
+    own = np.bincount(pieces.ravel(), weights=away.ravel(), minlength=count) / size
+    # The leg's middle in every slice, and of these the mean over a piece's blocks.
+    blocks = leg.sum((1, 2))
+    middle = np.where(leg, away, 0.0).sum((1, 2)) / np.maximum(blocks, 1)
+    beside = np.bincount(pieces.ravel(), weights=np.repeat(middle, pieces[0].size), minlength=count) / size
+    return np.asarray(own > beside)
 
 
 def with_fingers(arms: list[tuple[str, Arm]], bone: Mask, body: Mask, grid: Grid) -> list[tuple[str, Arm]]:

@@ -121,6 +121,10 @@ SLOPE_CM2 = 150.0
 It still is rather neck than a head without a cranial cavity."""
 
 
+FACE_MM, FACE_CM2 = 100.0, 110.0
+"""Half a section of the face without cranial cavity, as at the upper end of many fields of view: bones reach from the
+chin, teeth or cheek to the spine or the back of the skull, and it is narrower than the shoulders."""
+
 HIP_CM2, HIP_MM = 12.0, 90.0
 """Least section of a hip bone at its joint with the sacrum, and width of both together in one half. A vertebra with a
 rib, where no lung is seen any more, has 7 cm2 aside."""
@@ -141,6 +145,10 @@ def costs(p: Profile) -> NDArray[np.float64]:
     shaft = (p.width < 60) & (p.first < 16)
     beside = (p.bones > 1) & (p.bones < 4) & (p.second < 0.3 * p.first)
     joined = axial & (p.lateral > HIP_CM2) & (p.width > HIP_MM)  # hip bone and sacrum, as one at their joint
+    face = np.zeros(len(p.area), bool)
+    if has_lung.any() and not has_skull.any():
+        face[np.flatnonzero(has_lung)[-1] + 1 :] = True
+        face &= axial & (p.reach > FACE_MM) & (p.core < FACE_CM2)
     table = {
         "foot": np.where((p.total > 0.16 * p.area) & (p.area < 130) & ~axial, 0.2, 1.0) + 0.3 * (p.bones == 2),
         "lower_leg": np.where((p.bones == 2) & (p.first > 1.5 * p.second) & (p.width < 60) & (p.reach < 90), 0.0, 1.0)
@@ -153,8 +161,8 @@ def costs(p: Profile) -> NDArray[np.float64]:
         + 0.4 * (p.bones >= 7),
         "abdomen": np.where(axial & (p.area > 150), 0.3, 1.0) + 0.4 * (p.lateral > 7.0),
         "chest": np.where(has_lung, 0.0, 0.9),
-        "neck": np.where(axial & (p.core < 100), 0.2, np.where(column & (p.core < SLOPE_CM2), 0.4, 1.0)),
-        "head": np.where(has_skull, 0.0, 0.6) + 0.2 * (p.core > 140),
+        "neck": np.where(axial & (p.core < 100), 0.2, np.where(column & (p.core < SLOPE_CM2), 0.4, 1.0)) + 0.4 * face,
+        "head": np.where(has_skull, 0.0, np.where(face, 0.1, 0.6)) + 0.2 * (p.core > 140),
     }
     rows = np.array([table[name] for name in LEVELS], float)
     legs = [LEVELS.index(name) for name in ("foot", "lower_leg", "knee", "thigh", "pelvis", "abdomen")]
@@ -248,12 +256,14 @@ def sequence(cost: NDArray[np.float64], slice_mm: float) -> NDArray[np.int64]:
     return path
 
 
-def adjust(path: NDArray[np.int64], lung: NDArray[np.float64], slice_mm: float) -> NDArray[np.int64]:
+def adjust(
+    path: NDArray[np.int64], lung: NDArray[np.float64], slice_mm: float, cranium: bool = True
+) -> NDArray[np.int64]:
     """Give the knee its length and the head its jaw, which the slices' own looks do not show.
 
     From where the tibia widens the knee reaches ``KNEE_MM`` up and ``SHIN_MM`` down; the abdomen begins ``CREST_MM``
     below the highest slice with hip bones; the neck begins above the lungs (``lung``: their area in each slice); the
-    jaw reaches ``JAW_MM`` below the cranium.
+    jaw reaches ``JAW_MM`` below the ``cranium``, if that is in view: else the head was told by the face.
     """
     out = path.copy()
     knee, abdomen, neck, head = (LEVELS.index(name) for name in ("knee", "abdomen", "neck", "head"))
@@ -274,7 +284,7 @@ def adjust(path: NDArray[np.int64], lung: NDArray[np.float64], slice_mm: float) 
         top = full[-1] + round(APEX_MM / slice_mm)
         out[top + 1 :][path[top + 1 :] == LEVELS.index("chest")] = neck
     slices = np.flatnonzero(path == head)
-    if len(slices) and slices[0] > 0:
+    if cranium and len(slices) and slices[0] > 0:
         low = slices[0] - round(JAW_MM / slice_mm)
         out[max(0, low) : slices[0]][path[max(0, low) : slices[0]] == neck] = head
     return out

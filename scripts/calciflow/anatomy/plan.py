@@ -87,7 +87,7 @@ def follow_arms(
     if len(slices) * grid.spacing[0] < CHEST_MM:
         arms = arms_from_above(graph, aside, right, grid) or arms_from_below(graph, aside, right, skull, grid)
         if not arms and not (bone & (aside < SPINE_HALF_MM))[-2:].any():
-            arms = hands_alone(bone, body, right, grid)
+            arms = hands_alone(bone, body, right, aside, grid)
         return with_fingers(arms, bone, body, grid)
     top = slices[-1]
     level = int(top - 40 / grid.spacing[0])
@@ -136,7 +136,7 @@ def find_levels(
         trunk = slice(LEVELS.index("pelvis"), None)
         cost["left"][trunk] = cost["right"][trunk] = (cost["left"][trunk] + cost["right"][trunk]) / 2.0
     for side, p in profiles.items():
-        out[side] = adjust(sequence(cost[side], grid.spacing[0]), p.lung, grid.spacing[0])
+        out[side] = adjust(sequence(cost[side], grid.spacing[0]), p.lung, grid.spacing[0], bool(skull.any()))
     # A side that the image cuts, or that hardly is in view, goes by the other one.
     edges = {"left": body[:, :, 0], "right": body[:, :, -1]}
     cut = {side: edges[side].any(1).sum() > 0.3 * body.any((1, 2)).sum() for side in edges}

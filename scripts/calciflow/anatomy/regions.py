@@ -38,6 +38,9 @@ HAND_THICK_MM = 28.0
 """A hand, or a finger, is no thicker across: what a disc of that width does not fit into, beside bone of a hand, is of
 the hand, and not of the thigh or belly that it lies on."""
 
+APEX_NEAR_MM = 40.0
+"""The lungs' tips lie within two vertebrae of where sections begin to look like those of a neck."""
+
 SPINE_MM = 30.0
 """Half the width of a vertebra with its transverse processes; and the height of two cervical ones."""
 
@@ -140,11 +143,12 @@ def assign(
 def slope_inlet(
     regions: NDArray[np.uint8],
     bone: Mask,
+    lungs: Mask,
     levels: dict[str, NDArray[np.int64]],
     aside: NDArray[np.float32],
     grid: Grid,
 ) -> NDArray[np.uint8]:
-    """Let the border of chest and neck fall towards the front; at the spine, where the lungs end, it stays.
+    """Let the border of chest and neck fall towards the front, from where the lungs end beside the spine.
 
     Where ``levels`` put it is right for telling bones from each other; a reader sees the neck begin above the breast
     bone in front, and above the first thoracic vertebra behind.
@@ -153,6 +157,7 @@ def slope_inlet(
     height = np.arange(len(out)) * grid.spacing[0]
     rows = np.arange(out.shape[1]) * grid.spacing[1]
     central = bone & (aside < SPINE_MM)
+    top = int(np.flatnonzero(lungs.any((1, 2))).max(initial=-1)) + 1
     for side in ("left", "right"):
         first = int(np.searchsorted(levels[side], LEVELS.index("neck")))
         if not 0 < first < len(out) or levels[side][first] != LEVELS.index("neck"):
@@ -162,7 +167,9 @@ def slope_inlet(
         if not spine.any():
             continue
         middle = float(np.average(rows, weights=spine))
-        border = height[first] - APEX_MM - np.clip(INLET_SLOPE * (rows - middle), -INLET_RISE_MM, INLET_RISE_MM)
+        # Without lungs in view, or a windpipe that passes for one, the neck's own level tells.
+        apex = height[top] if abs(top - first) * grid.spacing[0] < APEX_NEAR_MM else height[first] - APEX_MM
+        border = apex - np.clip(INLET_SLOPE * (rows - middle), -INLET_RISE_MM, INLET_RISE_MM)
         above = height[:, None, None] >= border[:, None]
         chest, neck = region_label("chest", side), region_label("neck", side)
         out[(regions == chest) & above & (aside <= NECK_MM)] = neck

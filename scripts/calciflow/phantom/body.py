@@ -43,8 +43,7 @@ class Part:
     """A piece of the body: its fascia and skin surfaces, regions along its axis, and its muscle bellies.
 
     ``fascia`` is None for what is fat throughout. ``regions`` holds (w up to which, label) along ``frame``; ``muscles``
-    has shape (k, 3), see ``_THIGH``; ``span`` is the part of w in which bellies are drawn. Where there is an ``inlet``,
-    what lies above the frame's w = 0 is neck, and chest below it.
+    has shape (k, 3), see ``_THIGH``; ``span`` is the part of w in which bellies are drawn.
     """
 
     fascia: Shape | None
@@ -53,18 +52,22 @@ class Part:
     regions: tuple[tuple[float, int], ...]
     muscles: NDArray[np.float64] | None = None
     span: tuple[float, float] = (0.0, 0.0)
-    inlet: Frame | None = None
 
 
 @dataclass(frozen=True)
 class Group:
-    """Parts that blend into each other over ``blend`` mm, and into the body over ``joint_blend`` near ``joint``."""
+    """Parts that blend into each other over ``blend`` mm, and into the body over ``joint_blend`` near ``joint``.
+
+    What is chest or neck is neck above w = 0 of the frame ``inlet``, up to ``inlet_mm`` from the midline, else chest.
+    """
 
     parts: tuple[Part, ...]
     blend: float
     joint: NDArray[np.float64] | None = None
     joint_blend: float = 0.0
     joint_reach: float = 1.0
+    inlet: Frame | None = None
+    inlet_mm: float = 0.0
 
 
 def _loft(frame: Frame, rows: Sequence[Sequence[float]], scale: float, girth: float) -> Loft:
@@ -257,6 +260,9 @@ def _arm(limbs: Limbs, b: Build, rng: np.random.Generator) -> Group:
 _NOTCH, _PROMINENS = (0.0, 50.0, 1405.0), (0.0, -65.0, 1455.0)
 """Jugular notch, and the tip of C7's spinous process: the neck's lower border runs through both (mm at 1.70 m)."""
 
+_NECK_MM = 75.0
+"""Half the width of the neck's root; farther aside is the slope of the shoulder."""
+
 
 def _core(limbs: Sequence[Limbs], b: Build, rng: np.random.Generator) -> Group:
     """Trunk, shoulders, neck, head."""
@@ -274,7 +280,7 @@ def _core(limbs: Sequence[Limbs], b: Build, rng: np.random.Generator) -> Group:
     inlet = Frame(notch, np.stack([np.cross(back, up), back, up]))
     parts = [
         Part(fascia, skin, UPRIGHT, trunk, _jittered(_PELVIS, rng), (815 * s, 1005 * s)),
-        Part(fascia, skin, UPRIGHT, trunk, _jittered(_TRUNK, rng), (1005 * s, 1370 * s), inlet),
+        Part(fascia, skin, UPRIGHT, trunk, _jittered(_TRUNK, rng), (1005 * s, 1370 * s)),
     ]
 
     def blob(centre: Sequence[float], radii: Sequence[float], fat: float, region: str, muscle: bool = True) -> None:
@@ -305,7 +311,7 @@ def _core(limbs: Sequence[Limbs], b: Build, rng: np.random.Generator) -> Group:
         UPRIGHT, [[1440, 0, -8, 56, 56, 46, 56], [1490, 0, -8, 52, 52, 48, 52], [1560, 0, -12, 50, 50, 40, 54]], s, 1
     )
     label = ((1500 * s, region_label("neck", "right")), (np.inf, region_label("head", "right")))
-    parts.append(Part(neck, neck.widened(thin, thin, thin), UPRIGHT, label, inlet=inlet))
+    parts.append(Part(neck, neck.widened(thin, thin, thin), UPRIGHT, label))
     head = ((1500 * s, region_label("neck", "right")), (np.inf, region_label("head", "right")))
     for centre, radii in (
         ((0, -4, 1613), (74, 93, 82)),  # cranium
@@ -316,7 +322,7 @@ def _core(limbs: Sequence[Limbs], b: Build, rng: np.random.Generator) -> Group:
     ):
         c, r = np.array(centre) * s, np.array(radii) * s
         parts.append(Part(Ellipsoid(c, r), Ellipsoid(c, r + 3.0 + 1.2 * f**0.5), UPRIGHT, head))
-    return Group(tuple(parts), 26 * s)
+    return Group(tuple(parts), 26 * s, inlet=inlet, inlet_mm=_NECK_MM * s)
 
 
 def groups_of(limbs: Sequence[Limbs], build: Build, rng: np.random.Generator) -> list[Group]:

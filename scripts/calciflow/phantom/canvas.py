@@ -151,13 +151,19 @@ def _label_along(part: Part, grid: Grid, box: Box) -> NDArray[np.uint8] | np.uin
     place = np.zeros(np.shape(w), np.uint8)
     for end in ends:
         place += w > end
-    out = labels[place]
-    if part.inlet is None:
-        return out
-    above = part.inlet.local(*grid.axes(box))[2] > 0
-    chest, neck = (np.uint8(region_label(name, "right")) for name in ("chest", "neck"))
-    out = np.where((out == chest) & above, neck, out)
-    return np.where((out == neck) & ~above, chest, out)
+    return labels[place]
+
+
+def _divide_at_inlet(labels: NDArray[np.uint8], group: Group, grid: Grid, box: Box) -> None:
+    """Tell neck from chest in place."""
+    if group.inlet is None:
+        return
+    x, y, z = grid.axes(box)
+    above = (group.inlet.local(x, y, z)[2] > 0) & (np.abs(x) < group.inlet_mm)
+    for side in ("left", "right"):
+        chest, neck = region_label("chest", side), region_label("neck", side)
+        both = (labels == chest) | (labels == neck)
+        labels[both] = np.where(above, neck, chest)[both]
 
 
 def _rasterise_group(group: Group, canvas: Canvas, core: bool) -> None:
@@ -191,6 +197,7 @@ def _rasterise_group(group: Group, canvas: Canvas, core: bool) -> None:
     if core:
         x = grid.axes(hull)[0]
         labels = np.where(labels > 0, labels // 10 * 10 + np.where(x > 0, 2, 1), 0).astype(np.uint8)
+        _divide_at_inlet(labels, group, grid, hull)
     body_skin, body_fascia, body_labels = canvas.skin[hull], canvas.fascia[hull], canvas.regions[hull]
     body_labels[...] = np.where(skin < body_skin, labels, body_labels)
     if group.joint is not None:
