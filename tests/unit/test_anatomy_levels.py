@@ -1,8 +1,9 @@
 """Levels along the body from what the slices show."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
+import pytest
 
 from calciflow.anatomy.grid import blocks
 from calciflow.anatomy.levels import LEVELS, Profile, adjust, costs, profile, sequence
@@ -15,6 +16,11 @@ BODY = np.hypot(Y - 120, X - 160) < 60
 NOTHING = np.zeros(SHAPE, bool)
 EVERYWHERE = np.ones(SHAPE, bool)
 ASIDE = np.broadcast_to(np.abs(X), SHAPE).astype(np.float32)
+
+
+def plain(count):
+    """Slices that show nothing in particular."""
+    return Profile(*[np.zeros(count)] * len(fields(Profile)))
 
 
 def levels(bone):
@@ -60,7 +66,7 @@ def test_levels_never_come_twice_and_only_ascend():
 def test_the_knee_gets_its_length_but_keeps_other_levels():
     knee, thigh, shin = (LEVELS.index(n) for n in ("knee", "thigh", "lower_leg"))
     path = np.array([shin] * 40 + [knee] * 10 + [thigh] * 60)
-    out = adjust(path, np.zeros(110), 3.0)
+    out = adjust(path, plain(110), 3.0)
     assert (out == knee).sum() * 3.0 > 100
     assert out[0] == shin
     assert out[-1] == thigh
@@ -71,20 +77,32 @@ def test_the_knee_reaches_from_the_tuberosity_to_the_joint_s_upper_recess():
     knee, thigh, shin = (LEVELS.index(n) for n in ("knee", "thigh", "lower_leg"))
     for wide in (26, 40):
         path = np.array([shin] * 40 + [knee] * wide + [thigh] * 60)
-        found = np.flatnonzero(adjust(path, np.zeros(len(path)), 3.0) == knee)
+        found = np.flatnonzero(adjust(path, plain(len(path)), 3.0) == knee)
         assert (found[0] * 3.0, (found[-1] + 1) * 3.0) == (108.0, 210.0)  # 42 mm below the joint, 60 mm above it
-        assert adjust(path, np.zeros(len(path)), 3.0)[found[-1] + 1] == thigh
+        assert adjust(path, plain(len(path)), 3.0)[found[-1] + 1] == thigh
+
+
+@pytest.mark.parametrize("seems_to_end", [27, 36])
+def test_the_ankle_reaches_from_the_foot_to_where_the_tibia_widens(seems_to_end):
+    """Below 60 mm a heel; above it tibia and fibula, which in thick slices seem one for a while, as in a foot."""
+    foot, shin = LEVELS.index("foot"), LEVELS.index("lower_leg")
+    p = replace(plain(100), reach=np.where(np.arange(100) < 20, 90.0, 48.0))
+    path = np.array([foot] * seems_to_end + [shin] * (100 - seems_to_end))
+    found = np.flatnonzero(adjust(path, p, 3.0) == foot)
+    assert abs((found[-1] + 1) * 3.0 - 110.0) <= 1.5
+    # A stack that begins above the heel does not say where the ankle begins.
+    assert (adjust(path, plain(100), 3.0) == path).all()
 
 
 def test_a_stack_that_begins_in_the_knee_makes_no_knee_of_the_thigh():
     knee, thigh = LEVELS.index("knee"), LEVELS.index("thigh")
-    out = adjust(np.array([knee] * 8 + [thigh] * 60), np.zeros(68), 3.0)
+    out = adjust(np.array([knee] * 8 + [thigh] * 60), plain(68), 3.0)
     assert (out == knee).sum() * 3.0 == 36.0  # the femur narrows 48 mm above the joint, the knee ends at 60 mm
 
 
 def test_the_abdomen_begins_at_the_tubercles_of_the_iliac_crests():
     pelvis, abdomen = LEVELS.index("pelvis"), LEVELS.index("abdomen")
-    out = adjust(np.array([pelvis] * 60 + [abdomen] * 40), np.zeros(100), 3.0)
+    out = adjust(np.array([pelvis] * 60 + [abdomen] * 40), plain(100), 3.0)
     assert (
         np.flatnonzero(out == abdomen)[0] * 3.0 == 162.0
     )  # two centimetres below the crests' highest points, at 180 mm
@@ -181,7 +199,7 @@ def test_a_field_of_view_that_ends_in_the_face_has_a_head():
         lung=pick(100.0, 4.0, 0.0, 0.0),
         skull=np.zeros(len(part)),
     )
-    path = adjust(sequence(costs(p), 4.0), p.lung, 4.0, cranium=False)
+    path = adjust(sequence(costs(p), 4.0), p, 4.0)
     found = np.array(LEVELS)[path]
     assert set(found[part == "face"]) == {"head"}
     assert "head" not in set(found[part != "face"])

@@ -138,13 +138,16 @@ def find_elbow(
     length = float(way.max())
     bins = np.arange(0.0, length + 2.0 * BIN_MM, BIN_MM)
     # Not numpy's convolve: of a piece shorter than the kernel it makes the kernel's length.
-    amount = ndimage.convolve1d(np.histogram(way, bins)[0].astype(float), [0.25, 0.5, 0.25], mode="constant")
+    amount = ndimage.convolve1d(np.histogram(way, bins)[0].astype(float), [0.25, 0.5, 0.25], mode="nearest")
     shaft = float(np.median(amount)) or 1.0
     centres = bins[:-1] + BIN_MM / 2.0
     widths = np.zeros(len(centres)) if points_mm is None else _widths(points_mm, way, centres)
 
     def stout(at: float) -> float:
-        return float(np.interp(at, centres, amount / shaft - 1.0, left=0.0, right=0.0))
+        # A joint right above the image: its bones widen towards it, the more the nearer it is.
+        if at < 0.0:
+            return max(0.0, float(amount[0]) / shaft - 1.0) * max(0.0, 1.0 + at / ELBOW_MM)
+        return float(np.interp(at, centres, amount / shaft - 1.0, right=0.0))
 
     def misfit(elbow: float, wrist: float) -> float:
         above = (centres < elbow - ELBOW_MM) & (widths > PAIR_MM)

@@ -14,6 +14,9 @@ from calciflow.labels import REGION_LABELS
 RADIUS_MM = {"shoulder": 35.0, "elbow": 30.0, "wrist": 25.0, "hip": 35.0, "knee": 40.0, "ankle": 30.0}
 """Half the width of an adult's joint with its capsule."""
 
+ANKLE_BELOW_MM = 40.0
+"""From where the tibia widens down to the talus' upper face, 10 to 20 mm above the heel bone (``levels.ANKLE_MM``)."""
+
 Joint = tuple[str, str, NDArray[np.float64]]
 """Name, side, and place as fractional array index (3,) on the coarse grid."""
 
@@ -26,8 +29,8 @@ def arm_joints(arms: list[tuple[str, Arm]]) -> list[Joint]:
 def leg_joints(levels: dict[str, NDArray[np.int64]], bone: Mask, right: Mask, grid: Grid) -> list[Joint]:
     """Knee, ankle and hip, each where its level shows the most bone.
 
-    The knee lies amid its level; the ankle at the upper border of the foot; the hip where, in the lower two thirds of
-    the pelvis, the femoral head makes the bones away from the midline stoutest.
+    The knee lies amid its level; the ankle ``ANKLE_BELOW_MM`` below the upper border of the foot's; the hip where, in
+    the lower two thirds of the pelvis, the femoral head makes the bones away from the midline stoutest.
     """
     out: list[Joint] = []
     for side, half in (("left", ~right), ("right", right)):
@@ -43,7 +46,7 @@ def leg_joints(levels: dict[str, NDArray[np.int64]], bone: Mask, right: Mask, gr
             _add(out, "knee", side, (knee[0] + knee[-1]) / 2.0, mine)
         foot = whole("foot")
         if len(foot) and foot[-1] < len(level) - 1:
-            _add(out, "ankle", side, float(foot[-1]) - 20.0 / grid.spacing[0], mine)
+            _add(out, "ankle", side, float(foot[-1]) - ANKLE_BELOW_MM / grid.spacing[0], mine)
         pelvis = whole("pelvis")
         if len(pelvis) * grid.spacing[0] > 90.0 and (level < LEVELS.index("pelvis")).any():
             part = pelvis[: int(len(pelvis) * 0.67)]

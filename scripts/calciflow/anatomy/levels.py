@@ -177,6 +177,10 @@ def costs(p: Profile) -> NDArray[np.float64]:
 HAND_CM2 = 60.0
 """Section of a palm with its thumb (30 cm2), or of a hand that lies flat."""
 
+FOOT_LONG_MM, ANKLE_MM = 70.0, 50.0
+"""Tibia and fibula, and the talus between them, reach over some 50 mm; once the heel bone comes in, over more than 80.
+The ankle, which belongs to the foot, begins that far above: where the tibia widens, 30 to 45 mm above the joint."""
+
 KNEE_MM, SHIN_MM, THIGH_MM = 90.0, 12.0, 12.0
 """The knee reaches from the tibial tuberosity, 42 mm below its joint, to the end of the joint's recess behind the
 quadriceps, 60 mm above it. The tibia widens 30 mm below the joint, the femur narrows 48 mm above it. From the tibia's
@@ -256,17 +260,21 @@ def sequence(cost: NDArray[np.float64], slice_mm: float) -> NDArray[np.int64]:
     return path
 
 
-def adjust(
-    path: NDArray[np.int64], lung: NDArray[np.float64], slice_mm: float, cranium: bool = True
-) -> NDArray[np.int64]:
-    """Give the knee its length and the head its jaw, which the slices' own looks do not show.
+def adjust(path: NDArray[np.int64], p: Profile, slice_mm: float) -> NDArray[np.int64]:
+    """Give ankle, knee and head's jaw their length, which the slices' own looks do not show.
 
-    From where the tibia widens the knee reaches ``KNEE_MM`` up and ``SHIN_MM`` down; the abdomen begins ``CREST_MM``
-    below the highest slice with hip bones; the neck begins above the lungs (``lung``: their area in each slice); the
-    jaw reaches ``JAW_MM`` below the ``cranium``, if that is in view: else the head was told by the face.
+    The ankle reaches ``ANKLE_MM`` above the highest section that is a foot's; from where the tibia widens the knee
+    reaches ``KNEE_MM`` up and ``SHIN_MM`` down; the abdomen begins ``CREST_MM`` below the highest slice with hip bones;
+    the neck begins above the lungs; the jaw reaches ``JAW_MM`` below the cranial cavity, if that is in view: else the
+    head was told by the face.
     """
     out = path.copy()
-    knee, abdomen, neck, head = (LEVELS.index(name) for name in ("knee", "abdomen", "neck", "head"))
+    foot, knee, abdomen, neck, head = (LEVELS.index(name) for name in ("foot", "knee", "abdomen", "neck", "head"))
+    long = np.flatnonzero((path == foot) & (p.reach > FOOT_LONG_MM))
+    if len(long):
+        up = long[-1] + 1 + round(ANKLE_MM / slice_mm)
+        out[:up][path[:up] == foot + 1] = foot
+        out[up:][path[up:] == foot] = foot + 1
     slices = np.flatnonzero(path == knee)
     if len(slices):
         # Without the tibia's widening in view the femur's narrowing tells.
@@ -279,12 +287,12 @@ def adjust(
     if len(slices):
         low = max(0, slices[0] - round(CREST_MM / slice_mm))
         out[low : slices[0]][path[low : slices[0]] == abdomen - 1] = abdomen
-    full = np.flatnonzero(lung > 0.0)
+    full = np.flatnonzero(p.lung > 0.0)
     if len(full) and (path >= neck).any():
         top = full[-1] + round(APEX_MM / slice_mm)
         out[top + 1 :][path[top + 1 :] == LEVELS.index("chest")] = neck
     slices = np.flatnonzero(path == head)
-    if cranium and len(slices) and slices[0] > 0:
+    if p.skull.any() and len(slices) and slices[0] > 0:
         low = slices[0] - round(JAW_MM / slice_mm)
         out[max(0, low) : slices[0]][path[max(0, low) : slices[0]] == neck] = head
     return out

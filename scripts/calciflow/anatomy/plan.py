@@ -136,7 +136,7 @@ def find_levels(
         trunk = slice(LEVELS.index("pelvis"), None)
         cost["left"][trunk] = cost["right"][trunk] = (cost["left"][trunk] + cost["right"][trunk]) / 2.0
     for side, p in profiles.items():
-        out[side] = adjust(sequence(cost[side], grid.spacing[0]), p.lung, grid.spacing[0], bool(skull.any()))
+        out[side] = adjust(sequence(cost[side], grid.spacing[0]), p, grid.spacing[0])
     # A side that the image cuts, or that hardly is in view, goes by the other one.
     edges = {"left": body[:, :, 0], "right": body[:, :, -1]}
     cut = {side: edges[side].any(1).sum() > 0.3 * body.any((1, 2)).sum() for side in edges}
