@@ -311,14 +311,16 @@ FLAGS = {
     "suv_peak under 1 ml": "The lesion is smaller than the sphere of SUVpeak, which then means little.",
     "skin breach?": "The deposit reaches the body's surface.",
     "enthesis?": "Small, on bone, at a typical place: a spur rather than a deposit.",
+    "on the skin?": "Nearly as much air as flesh around it: a nodule that stands out of the skin, or an electrode or "
+    "a lead on it.",
     "pressure point?": "In skin or fat, at most 15 mm from bone, at elbow, buttock, knee or foot.",
     "fluid-calcium level": "A flat step in density from back to front.",
     "misregistered": "In a region where PET and CT lie further apart than `register.tolerance_mm`: no uptake "
     "there reads `indeterminate`.",
     "arterial wall?": "One of three small deposits in a row along the femoral artery, or one where the other leg's "
     "plaques tell it to run: plaques of its wall, or chance.",
-    "injection scar?": "A round, hollow shell of 5 to 25 mm in the fat of a buttock, as injections leave: a nodule may "
-    "calcify at its rim alone, too.",
+    "injection scar?": "A round, hollow shell of 5 to 25 mm in the fat of a buttock, as injections leave (a nodule may "
+    "calcify at its rim alone, too); and what else is no wider in that fat, where there is such a shell.",
     "arthritis?": "Uptake at a joint without calcium, as of arthritis. Counts, unless in `cohort.exclude_flags`.",
     "possible myositis": "Diffuse or mirrored uptake in muscle without calcium, and patches of that scan that "
     "are no hotter: listed, but in no score and no burden.",

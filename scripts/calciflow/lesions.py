@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from calciflow.deposits import onskin
 from calciflow.deposits.arteries import arterial_walls
 from calciflow.deposits.ct import CtRules, Deposit, find_deposits
 from calciflow.deposits.diffuse import is_patch
@@ -17,7 +18,6 @@ from calciflow.deposits.match import Part, match
 from calciflow.deposits.metal import Metal, find_metal
 from calciflow.deposits.moved import is_moved_bone
 from calciflow.deposits.nolesion import Verdict, in_dense, in_urine, judge_deposit, judge_focus, perhaps_urine
-from calciflow.deposits.onskin import on_skin
 from calciflow.deposits.pet import Focus, PetRules, find_foci
 from calciflow.deposits.places import at_pelvic_vein, at_spine, at_sternum
 from calciflow.deposits.reference import SOFT_TISSUE_HU, ct_blur, kvp_threshold, slice_noise
@@ -219,7 +219,7 @@ def _keep_deposits(
     dropped: Counter[str],
 ) -> list[Deposit]:
     kept = []
-    outside = on_skin(deposits, ct, tissues, regions)
+    outside = onskin.on_skin(deposits, ct, tissues, regions)
     for deposit, sticks_out in zip(deposits, outside, strict=True):
         if sticks_out:
             dropped["on the skin"] += 1
@@ -237,6 +237,8 @@ def _keep_deposits(
             dropped[verdict.cause] += 1
         else:
             deposit.flags.extend(verdict.flags)
+            if onskin.amid_air(deposit, ct, regions):
+                deposit.flags.append(onskin.FLAG)
             kept.append(deposit)
     return with_scars(kept, ct, tissues, regions)
 

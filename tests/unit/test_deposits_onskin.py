@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from calciflow.deposits.ct import Deposit
-from calciflow.deposits.onskin import on_skin
+from calciflow.deposits.onskin import FLAG, amid_air, on_skin
 from calciflow.labels import TISSUES, region_label
 from calciflow.lesions import Rules, detect
 from calciflow.mapping import Mapping
@@ -63,6 +63,24 @@ def test_a_nodule_that_bulges_the_skin_is_a_lesion():
     z, y, x = places(limb)
     ball = (x**2 + (y - bodies.SKIN_MM) ** 2 + z**2) <= 4.0**2
     assert len(run(laid_on(limb, ball, 600)).rows) == 1
+
+
+def test_a_button_that_passes_for_body_is_flagged_and_a_nodule_under_the_skin_is_not():
+    """A button of 10 mm stands 6 mm out of the skin; a nodule of 8 mm bulges it by 1 mm; another stands out by half."""
+    limb = bodies.limb()
+    z, y, x = places(limb)
+
+    def ball(out_mm):
+        return (x**2 + (y - bodies.SKIN_MM - out_mm + 4.0) ** 2 + z**2) <= 4.0**2
+
+    button = (np.hypot(x, z) < 5.0) & (np.abs(y - bodies.SKIN_MM - 3.0) <= 3.0)
+    for inside, flagged in ((button, True), (ball(1.0), False), (ball(4.0), True)):
+        spoiled = laid_on(limb, inside, 600)
+        assert amid_air(deposit(inside), spoiled.ct, spoiled.regions) is flagged
+        narrow = np.where(spoiled.regions > 0, region_label("fingers", "right"), 0).astype(np.uint8)
+        assert not amid_air(deposit(inside), spoiled.ct, narrow)
+    rows = run(laid_on(limb, ball(4.0), 600)).rows
+    assert [FLAG in row["flags"] for row in rows] == [True]
 
 
 def test_where_the_body_is_as_narrow_as_a_tube_nothing_is_told():

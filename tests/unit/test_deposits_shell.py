@@ -77,7 +77,7 @@ def test_pieces_of_a_thin_rim_are_one_shell_and_scattered_grains_are_none():
     regions = np.full(hu.shape, region_label("pelvis", "left"), np.uint8)
     ct = Volume(hu, np.diag([1.0, 1.0, 1.5, 1.0]))
     pieces = [Deposit(whole.box, mask, mask, whole.density, None, whole.peak, 10.0) for mask in (upper, lower)]
-    assert injection_scars(pieces, ct, labels, regions) == [[0, 1]]
+    assert injection_scars(pieces, [0, 1], ct) == [[0, 1]]
     (one,) = with_scars(pieces, ct, labels, regions)
     assert one.flags == ["injection scar?"]
     assert {tuple(v) for v in one.voxels} == {tuple(v) for piece in pieces for v in piece.voxels}
@@ -88,7 +88,27 @@ def test_pieces_of_a_thin_rim_are_one_shell_and_scattered_grains_are_none():
         Deposit(solid.box, solid.mask & part, part, solid.density, None, solid.peak, 10.0)
         for part in (np.indices(hu.shape)[0] > hu.shape[0] // 2 + 1, np.indices(hu.shape)[0] < hu.shape[0] // 2 - 1)
     ]
-    assert injection_scars(pieces, Volume(dense, ct.affine), labels, regions) == []
+    assert injection_scars(pieces, [0, 1], Volume(dense, ct.affine)) == []
+
+
+@pytest.mark.parametrize(("core", "flagged"), [(0.0, True), (500.0, False)])
+def test_what_keeps_company_with_a_shell_is_doubted_too(core, flagged):
+    """A nodule of 6 mm, 20 mm beside a ball of 16 mm: scars of injections if that is hollow, else two deposits."""
+    spacing = (1.5, 1.0, 1.0)
+    ball, hu = made(spacing, shell(8.0, core=core))
+    high = np.indices(hu.shape) * np.array(spacing)[:, None, None, None]
+    middle = (np.array(hu.shape) - 1) * spacing / 2.0
+    nodule = np.linalg.norm(high - (middle + np.array([0.0, 0.0, 20.0]))[:, None, None, None], axis=0) < 3.0
+    sheet = (np.abs(high[1] - middle[1] + 18.0) < 1.5) & (np.abs(high[2] - middle[2]) < 15.0)
+    sheet &= np.abs(high[0] - middle[0]) < 3.0
+    hu[nodule | sheet] = 400
+    labels = np.full(hu.shape, TISSUES["subcutaneous_fat"], np.uint8)
+    labels[:, -3:] = TISSUES["bone"]  # rows grow to the front
+    regions = np.full(hu.shape, region_label("pelvis", "left"), np.uint8)
+    ct = Volume(hu, np.diag([1.0, 1.0, 1.5, 1.0]))
+    others = [Deposit(ball.box, mask, mask, ball.density, None, ball.peak, 10.0) for mask in (nodule, sheet)]
+    flags = [one.flags for one in with_scars([ball, *others], ct, labels, regions)]
+    assert flags == [["injection scar?"] * flagged, ["injection scar?"] * flagged, []]  # the sheet is 30 mm wide
 
 
 def buttock():

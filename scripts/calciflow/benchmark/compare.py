@@ -22,7 +22,7 @@ SMALL_PARTS = ("hand", "fingers", "foot", "toes")
 
 DOUBTS = {
     "arterial wall?", "arthritis?", "bone spill", "bone?", "contamination?", "enthesis?", "injection scar?",
-    "injection site?", "misregistered",
+    "injection site?", "misregistered", "on the skin?",
 }  # fmt: skip
 """Flags that say a lesion may be none: a reader looks at these first."""
 

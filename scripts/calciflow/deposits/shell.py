@@ -48,17 +48,21 @@ def with_scars(
 ) -> list[Deposit]:
     """The deposits, with those flagged ``injection scar?`` that are round hollow shells in the fat of a buttock.
 
-    The pieces of a shell that is thin in places become one deposit, which stands where the first of them stood.
+    Injections are given many times, and in both buttocks: where one such shell lies, what is no wider in the same fat
+    carries the flag, too. The pieces of a shell that is thin in places become one deposit, which stands where the first
+    of them stood.
     """
-    groups = injection_scars(deposits, ct, tissues, regions)
+    there = [i for i, one in enumerate(deposits) if in_buttock(one, tissues, regions, ct)]
+    groups = injection_scars(deposits, there, ct)
     first = {group[0]: group for group in groups}
     rest = {i for group in groups for i in group[1:]}
+    company = {i for i in there if groups and _widest(deposits[i], ct.spacing) <= WIDTH_MM[1]}
     result = []
     for i, deposit in enumerate(deposits):
         if i in rest:
             continue
         kept = deposit if i not in first else joined([deposits[k] for k in first[i]])
-        if i in first:
+        if i in first or i in company:
             kept.flags.append(FLAG)
         result.append(kept)
     return result
@@ -103,12 +107,16 @@ def joined(pieces: Sequence[Deposit]) -> Deposit:
     )
 
 
-def injection_scars(
-    deposits: Sequence[Deposit], ct: Volume, tissues: NDArray[np.uint8], regions: NDArray[np.uint8]
-) -> list[list[int]]:
-    """Indices of the deposits that make up each round hollow shell in the fat of a buttock, the lowest first."""
+def _widest(deposit: Deposit, spacing: Spacing) -> float:
+    """Longest side in mm of a deposit's box."""
+    box = box_of(deposit.mask)
+    assert box is not None
+    return max((part.stop - part.start) * size for part, size in zip(box, spacing, strict=True))
+
+
+def injection_scars(deposits: Sequence[Deposit], there: Sequence[int], ct: Volume) -> list[list[int]]:
+    """Indices of the deposits that make up each round hollow shell, the lowest first; ``there``: those in a buttock."""
     result = []
-    there = [i for i, one in enumerate(deposits) if in_buttock(one, tissues, regions, ct)]
     for group in _near_each_other([ct.world(deposits[i].voxels) for i in there]):
         members = sorted(there[k] for k in group)
 
