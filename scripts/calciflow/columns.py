@@ -296,6 +296,28 @@ COURSE = {
     "note": "What the row cannot carry.",
 }
 
+REGION_EXTENTS = {
+    "head": "From the jaw up; of a scan that ends below the cranial cavity, from where the face begins.",
+    "neck": "Above a plane from the jugular notch in front to the tip of C7's spinous process behind, which passes the "
+    "lungs' tips at the spine, up to 90 mm from the midline.",
+    "chest": "Between neck and diaphragm, as far down as lungs are seen, with the back; the slope of the shoulder.",
+    "abdomen": "Down to the tubercles of the iliac crests, 2 cm below the crests' highest points, with the back.",
+    "pelvis": "Down to the groin, which rises to the side, with buttocks and hip joints.",
+    "shoulder": "Around the humeral head, down to a quarter of the upper arm's length (the axillary folds).",
+    "upper_arm": "Between shoulder and elbow.",
+    "elbow": "52 mm of arm above and below the joint.",
+    "forearm": "Between elbow and hand.",
+    "hand": "From 32 mm above the wrist, where radius and ulna widen, to the knuckles.",
+    "fingers": "From the heads of the metacarpals on; the thumb from its own knuckle.",
+    "thigh": "Between groin and knee.",
+    "knee": "From the tibial tuberosity, 42 mm below the joint, to 60 mm above it.",
+    "lower_leg": "Between knee and ankle.",
+    "foot": "From where the tibia widens, 50 mm above the highest section that reaches from heel to midfoot.",
+    "toes": "From the great toe's joint with the foot on: the front 23 % of the foot's bones.",
+}
+"""Where each body region begins and ends, in the map without other programs' help."""
+
+
 FLAGS = {
     "bone spill": "Bone explains more than 30 % of the uptake.",
     "bone?": "Perhaps a piece of bone: the tissue map is not sure (`uncertain_bone` in `desc-tissues.json`), or it "

@@ -163,9 +163,13 @@ def code_table() -> str:
 
 def output_tables() -> dict[str, str]:
     """Give the markdown tables of all result tables' columns, by marker."""
-    from calciflow.columns import CAUSES, FLAGS, TABLES
+    from calciflow.columns import CAUSES, FLAGS, REGION_EXTENTS, TABLES
 
-    words = {"flags": column_table(FLAGS, "flag"), "causes": column_table(CAUSES, "cause")}
+    words = {
+        "flags": column_table(FLAGS, "flag"),
+        "causes": column_table(CAUSES, "cause"),
+        "regions": column_table(REGION_EXTENTS, "region"),
+    }
     return {**{f"table:{name}": column_table(columns) for name, columns in TABLES.items()}, **words}
 
 

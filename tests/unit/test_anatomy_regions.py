@@ -2,10 +2,12 @@
 
 import numpy as np
 
+from calciflow.anatomy.arm_parts import ELBOW_MM, WRIST_MM
 from calciflow.anatomy.grid import blocks
-from calciflow.anatomy.levels import APEX_MM, LEVELS
-from calciflow.anatomy.regions import slope_inlet
-from calciflow.labels import region_label
+from calciflow.anatomy.levels import ANKLE_MM, APEX_MM, LEVELS
+from calciflow.anatomy.regions import NECK_MM, TOES_SHARE, slope_inlet
+from calciflow.columns import REGION_EXTENTS
+from calciflow.labels import REGIONS, region_label
 
 SHAPE, STEP = (60, 50, 60), 4.0
 FIRST, SPINE = 30, 15
@@ -62,3 +64,16 @@ def test_what_lies_aside_is_chest_as_before():
 def test_without_a_spine_the_border_stays_level():
     before, sloped = _inlet(spine_from=SHAPE[0])
     assert (before == sloped).all()
+
+
+def test_the_manual_says_where_each_region_begins():
+    assert list(REGION_EXTENTS) == list(REGIONS)
+    said = {
+        "elbow": f"{ELBOW_MM:.0f} mm",
+        "hand": f"{WRIST_MM:.0f} mm",
+        "foot": f"{ANKLE_MM:.0f} mm",
+        "toes": f"{100 * TOES_SHARE:.0f} %",
+        "neck": f"{NECK_MM:.0f} mm",
+    }
+    for region, words in said.items():
+        assert words in REGION_EXTENTS[region]
