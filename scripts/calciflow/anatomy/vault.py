@@ -68,6 +68,11 @@ def on_the_vault(hu: NDArray[np.float32], skull: Mask, grid: Grid) -> Mask:
     box = widened(bounding_box(skull), hu.shape, (z, y, x))
     values, inside = hu[box], skull[box]
     middle = np.argwhere(inside).mean(0)
+    if skull[-1].any():
+        # The image cuts the vault: what is left has its middle too low, at the brows or in the face. The vault lies
+        # above the widest section, if that is in view.
+        area = ndimage.uniform_filter1d(inside.sum((1, 2)).astype(float), 3)
+        middle[0] = max(middle[0], float(area.argmax()))
     rays = _rays()
     length = float(np.linalg.norm((np.argwhere(inside) - middle) * step, axis=1).max()) + REACH_MM
     along = np.arange(0.0, length, STEP_MM)
