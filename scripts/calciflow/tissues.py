@@ -130,7 +130,7 @@ def _segment_box(volume: Volume, body: Mask, air: Mask, grid_mm: float, at_borde
     skull = transfer(finding.skull, middle_grid, grid)
     midline, right, aside, notes = find_midline(volume, body, grid)
     warnings += notes
-    arms = follow_arms(bone, body, lungs, thorax, skull, right, aside, grid)
+    arms = follow_arms(bone, body, lungs, thorax, skull, right, aside, grid, (at_border[4], at_border[5]))
     levels, trunk_bone = find_levels(grid, body, bone, lungs, skull, right, aside, arms)
     regions = assign(body, bone, levels, right, aside, arms, grid)
     dense = (covered(finding.others, middle_grid, grid) > 0.1) & ~bone

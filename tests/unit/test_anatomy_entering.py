@@ -132,16 +132,21 @@ def test_a_leg_goes_on_upwards_and_is_no_raised_arm():
     assert sorted(from_below(legs, skull)) == ["left", "right"]
 
 
-def test_arms_beside_half_a_chest_come_in_from_above():
-    """Lungs in view, shoulders not: elbows and hands on the belly were called abdomen and pelvis."""
-    bone = trunk() | arm(-200.0, 450.0, -20.0) | arm(200.0, 450.0, -20.0)
+@pytest.mark.parametrize("across", [200.0, 240.0])
+@pytest.mark.parametrize("cut", [(True, True), (False, False)])
+def test_arms_beside_half_a_chest_come_in_from_above(across, cut):
+    """Lungs in view, shoulders not: elbows and hands on the belly were called abdomen and pelvis.
+
+    Arms that reach to the grid's faces (240 mm) do not come in from the side: upper arms were called hands.
+    """
+    bone = trunk() | arm(-across, 450.0, -20.0) | arm(across, 450.0, -20.0)
     lungs = (np.hypot((Y - 130.0) / 60.0, ((X - MIDDLE) / 100.0)[:, None]) < 1.0).T[None] & (Z > TOP - 110.0)[
         :, None, None
     ]
     lungs &= ~bone
     body, nothing = np.ones(SHAPE, bool), np.zeros(SHAPE, bool)
     arms = dict(
-        follow_arms(bone, body, lungs, thorax_of(lungs, GRID), nothing, RIGHT, np.broadcast_to(ASIDE, SHAPE), GRID)
+        follow_arms(bone, body, lungs, thorax_of(lungs, GRID), nothing, RIGHT, np.broadcast_to(ASIDE, SHAPE), GRID, cut)
     )
     assert sorted(arms) == ["left", "right"]
     elbow = heights(arms["left"], "elbow")

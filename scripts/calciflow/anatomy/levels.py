@@ -140,10 +140,10 @@ def costs(p: Profile) -> NDArray[np.float64]:
     axial = p.central > 4.0
     column = ndimage.maximum_filter1d(p.central, 5) > 4.0  # a disc between two vertebrae interrupts no spine
     none = p.bones == 0
-    # A femoral artery with contrast agent or a calcified wall is a small second section beside the shaft; a
-    # fibula has a fourth of the tibia's section.
+    # A femoral artery with contrast agent or a calcified wall is a small second section beside the shaft, and so are
+    # the five rays of a hand that lies on the thigh; a fibula has a fourth of the tibia's section.
     shaft = (p.width < 60) & (p.first < 16)
-    beside = (p.bones > 1) & (p.bones < 4) & (p.second < 0.3 * p.first)
+    beside = (p.bones > 1) & (p.bones < 8) & (p.second < 0.3 * p.first)
     joined = axial & (p.lateral > HIP_CM2) & (p.width > HIP_MM)  # hip bone and sacrum, as one at their joint
     face = np.zeros(len(p.area), bool)
     if has_lung.any() and not has_skull.any():

@@ -168,7 +168,15 @@ class Arm:
     complete: bool
 
 
-def find_arms(skeleton: Skeleton, root: int, thorax: Mask, pelvis_z: float, head: Mask, grid: Grid) -> list[Arm]:
+def find_arms(
+    skeleton: Skeleton,
+    root: int,
+    thorax: Mask,
+    pelvis_z: float,
+    head: Mask,
+    grid: Grid,
+    cut: tuple[bool, bool] = (True, True),
+) -> list[Arm]:
     """Follow the skeleton from the upper spine to the tips of the arms.
 
     Parameters
@@ -185,6 +193,8 @@ def find_arms(skeleton: Skeleton, root: int, thorax: Mask, pelvis_z: float, head
         Head, for telling the skull from arms.
     grid
         The grid.
+    cut
+        Whether the grid's left and right faces are borders of the image, which may cut arms.
     """
     step = np.array(grid.spacing)
     far, previous = csgraph.dijkstra(skeleton.graph, directed=False, indices=root, return_predecessors=True)
@@ -232,10 +242,10 @@ def find_arms(skeleton: Skeleton, root: int, thorax: Mask, pelvis_z: float, head
         members = np.flatnonzero(free & same)
         arms.append(_split(members, tip, way, depth, entry[tip], nodes, grid))
         free[members] = False
-    return arms + _returning(skeleton, ~reach, grid)
+    return arms + _returning(skeleton, ~reach, grid, cut)
 
 
-def _returning(skeleton: Skeleton, unreached: NDArray[np.bool_], grid: Grid) -> list[Arm]:
+def _returning(skeleton: Skeleton, unreached: NDArray[np.bool_], grid: Grid, cut: tuple[bool, bool]) -> list[Arm]:
     """Find forearms whose elbow lies outside the field of view: bones that come in from its side and end in it."""
     nodes = skeleton.nodes
     _, part = csgraph.connected_components(skeleton.graph, directed=False)
@@ -243,8 +253,8 @@ def _returning(skeleton: Skeleton, unreached: NDArray[np.bool_], grid: Grid) -> 
     for number in np.unique(part[unreached]):
         group = np.flatnonzero((part == number) & unreached)
         sides = []
-        for edge in (nodes[group, 2], grid.shape[2] - 1 - nodes[group, 2]):
-            if edge.min() <= 3 and len(group) >= 100:
+        for edge, is_border in zip((nodes[group, 2], grid.shape[2] - 1 - nodes[group, 2]), cut, strict=True):
+            if is_border and edge.min() <= 3 and len(group) >= 100:
                 # Both bones of the forearm come in: all that is near the border is a beginning.
                 sides.append(group[edge <= 30.0 / grid.spacing[2]])
         if not sides:

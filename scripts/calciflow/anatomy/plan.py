@@ -14,8 +14,11 @@ from calciflow.images import Volume
 WIDE_MM, CENTRED_MM = 180.0, 60.0
 """A section through both sides of the body is at least so wide, and its middle at most so far from x = 0."""
 
+APEX_CM2 = 15.0
+"""Section of the lungs, both together, a finger's breadth below their tips."""
+
 CHEST_MM = 100.0
-"""Length of lung (sections over 15 cm2) that the arms are followed from."""
+"""Length of lung (sections over ``APEX_CM2``) that the arms are followed from."""
 
 ALIKE = 0.8
 """Two sides of a body that is wholly in view differ less in how much bone they show."""
@@ -70,10 +73,12 @@ def follow_arms(
     right: Mask,
     aside: NDArray[np.float32],
     grid: Grid,
+    cut: tuple[bool, bool] = (True, True),
 ) -> list[tuple[str, Arm]]:
     """Find the arms, each with its side: the side that its shoulder is on, wherever its hand lies.
 
-    ``thorax``: the lungs with what lies between them.
+    ``thorax``: the lungs with what lies between them. ``cut``: whether the grid's left and right faces are borders of
+    the image; else they are borders of the body's box.
 
     Without a chest in view (at least ``CHEST_MM`` of lung) they are followed from where they come in, from above or
     below.
@@ -83,12 +88,14 @@ def follow_arms(
     graph = skeleton_graph(closed(bone, JOINT_MM / 2.0, grid.spacing) & body, body, grid)
     if len(graph.nodes) == 0:
         return []
-    slices = np.flatnonzero(area > 15)
+    slices = np.flatnonzero(area > APEX_CM2)
     if len(slices) * grid.spacing[0] < CHEST_MM:
         arms = arms_from_above(graph, aside, right, grid) or arms_from_below(graph, aside, right, skull, grid)
         if not arms and not (bone & (aside < SPINE_HALF_MM))[-2:].any():
             arms = hands_alone(bone, body, right, aside, grid)
         return with_fingers(arms, bone, body, grid)
+    if area[-1] > APEX_CM2 and (arms := arms_from_above(graph, aside, right, grid)):
+        return with_fingers(arms, bone, body, grid)  # the image ends below the shoulders: no way leads to the arms
     top = slices[-1]
     level = int(top - 40 / grid.spacing[0])
     column = np.argwhere(thorax[level])
@@ -96,7 +103,7 @@ def follow_arms(
     offset = (graph.nodes - np.array([level, column[:, 0].min(), centre[1]])) * np.array(grid.spacing)
     root = int(np.argmin(np.linalg.norm(offset, axis=1)))
     head = dilate(skull, 14.0, grid.spacing)
-    found = find_arms(graph, root, thorax, float(slices[0] - 60 / grid.spacing[0]), head, grid)
+    found = find_arms(graph, root, thorax, float(slices[0] - 60 / grid.spacing[0]), head, grid, cut)
     arms = [("right" if right[tuple(np.rint(arm.root).astype(int))] else "left", arm) for arm in found]
     # Half a chest without shoulders: arms that hang beside it, or lie on the belly, come in from above.
     arms = arms or arms_from_above(graph, aside, right, grid)

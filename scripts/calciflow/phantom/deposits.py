@@ -87,6 +87,10 @@ def draw_volume(
     return float(np.clip(median_ml * np.exp(rng.normal(0, log_sd)), low, high))
 
 
+_MOSTLY = 0.7
+"""Of a compact deposit of a few voxels, those filled by half make 0.8 of the volume and more."""
+
+
 class Placer:
     """Finds places for deposits in a painted canvas and paints them."""
 
@@ -349,16 +353,20 @@ class Placer:
         return values
 
     def label_map(self) -> NDArray[np.uint8]:
-        """Deposit labels on the CT grid: of each as many of its fullest voxels as make its volume, and at least one.
+        """Deposit labels on the CT grid: voxels that are filled by half.
 
-        These are the voxels filled by half, but in a sheet thinner than the slices, which may fill none by half.
+        A sheet thinner than the slices may fill few voxels by half: where these are less than ``_MOSTLY`` of its
+        volume, as many of the fullest count as make it, and at least one.
         """
         grid = self.canvas.grid
         labels = np.zeros(grid.shape, np.uint8 if len(self.placed) < 256 else np.uint16)
         for item in self.placed:
             count = max(1, round(float(item.row["volume_ml"]) * 1000 / float(np.prod(grid.spacing))))
-            least = np.partition(item.cover, -count, axis=None)[-count] if count < item.cover.size else 0.0
-            labels[item.box][item.cover >= max(float(least), 1e-3)] = item.label
+            least = 0.5
+            if (item.cover >= least).sum() < _MOSTLY * count:
+                ordered = np.partition(item.cover, -min(count, item.cover.size), axis=None)
+                least = max(float(ordered[-min(count, item.cover.size)]), 1e-3)
+            labels[item.box][item.cover >= least] = item.label
         return labels
 
     def table(self) -> pd.DataFrame:
