@@ -223,6 +223,35 @@ def test_the_cranial_cavity_is_found_and_is_no_marrow():
     assert not filled[30, 50, 50]
 
 
+@pytest.mark.parametrize("depth_mm", [12.0, 24.0, 45.0])
+@pytest.mark.parametrize("from_above", [True, False])
+def test_a_field_of_view_that_ends_in_the_skull_makes_no_bone_of_the_brain(depth_mm, from_above):
+    """Most scans end at the base of the skull or the orbits: what is left of the cavity is a shallow bowl."""
+    shape = (70, 100, 100)
+    z, y, x = np.meshgrid(*[np.arange(n) * s for n, s in zip(shape, STEP, strict=True)], indexing="ij")
+    away = np.sqrt(((z - 105) * 1.6).clip(-1e9, 0) ** 2 + (y - 100) ** 2 + (x - 100) ** 2)
+    hu = np.where(away < 80, 35.0, -1000.0).astype(np.float32)
+    skull = np.abs(away - 70) < 4
+    hu[skull] = 900
+    cut = slice(0, int((105 - 66 / 1.6 + depth_mm) / STEP[0]))
+    hu, skull, inside = hu[cut], skull[cut], (away < 64)[cut]
+    if not from_above:
+        hu, skull, inside = (np.ascontiguousarray(one[::-1]) for one in (hu, skull, inside))
+    filled, cavity = fill_marrow(skull, hu, blocks(skull.shape, STEP, 2.0))
+    assert not filled[inside].any()
+    assert cavity[inside].mean() > 0.9
+
+
+def test_the_end_of_a_bone_that_the_field_of_view_cuts_keeps_its_marrow():
+    """The tibial plateau is 50 x 75 mm wide."""
+    z, y, x = np.meshgrid(*[np.arange(n) * s for n, s in zip((20, 60, 60), STEP, strict=True)], indexing="ij")
+    away = np.hypot((y - 60) / 25.0, (x - 60) / 37.5)
+    dense = (np.abs(away - 1.0) < 0.1) | ((away < 1.1) & (z > 50))
+    filled, cavity = fill_marrow(dense, np.full(dense.shape, 20.0, np.float32), blocks(dense.shape, STEP, 2.0))
+    assert filled[(away < 1.0) & (z < 50)].mean() > 0.99
+    assert not cavity.any()
+
+
 @pytest.mark.parametrize("gap_mm", [9.0, 14.0])
 def test_the_cranial_cavity_is_whole_behind_open_orbits(gap_mm):
     """Bone closes slices through the orbits in some planes only: a part of the brain was muscle."""

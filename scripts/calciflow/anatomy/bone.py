@@ -251,6 +251,11 @@ def _judge(space: Mask, agreed: Mask | None, shell: Mask, hu: NDArray[np.float32
     z, y, x = grid.spacing
     half = np.ascontiguousarray(space[:, ::2, ::2])
     np.maximum.at(radius, labels[:, ::2, ::2][half], distance(half, (z, 2.0 * y, 2.0 * x))[half])
+    # What the image's end cuts is at least as wide as there: the bottom of a skull is a shallow bowl, and no marrow.
+    for end in (0, -1):
+        cut = half[end : end + 1 or None]
+        flat = distance(cut, (z, 2.0 * y, 2.0 * x), flat=True)
+        np.maximum.at(radius, labels[end : end + 1 or None, ::2, ::2][cut], flat[cut])
     size = np.bincount(inside, minlength=count + 1).clip(1)
     mean = np.bincount(inside, weights=hu[space], minlength=count + 1) / size
     both = np.zeros(count + 1)
