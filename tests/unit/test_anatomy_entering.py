@@ -151,3 +151,15 @@ def test_arms_beside_half_a_chest_come_in_from_above(across, cut):
     assert sorted(arms) == ["left", "right"]
     elbow = heights(arms["left"], "elbow")
     assert elbow.mean() == pytest.approx(450.0, abs=25.0)
+
+
+@pytest.mark.parametrize("legs", [True, False])
+def test_hip_bones_apart_from_the_sacrum_are_no_arms(legs):
+    """A scan that ends in the pelvis: its wings lie 100 mm aside, and legs were cut into upper arm, elbow and hand."""
+    bone = column(0.0, 400.0, TOP, 30.0)
+    for aside in (-120.0, 120.0):
+        wing = (np.abs(X - MIDDLE - aside) < 10.0)[None, None] & (np.abs(Y - 120.0) < 55.0)[None, :, None]
+        bone |= wing & (Z > 380.0)[:, None, None]
+        if legs:
+            bone |= column(aside, 330.0, 400.0, 30.0, 120.0) | column(aside, -20.0, 340.0, 14.0, 120.0)
+    assert found(bone) == {}

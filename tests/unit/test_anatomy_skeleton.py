@@ -269,6 +269,7 @@ def test_the_cranial_cavity_is_whole_behind_open_orbits(gap_mm):
     filled, cavity = fill_marrow(skull, hu, grid)
     cavity = whole_cranium(cavity, filled, grid)
     assert cavity[inside].mean() > 0.97
+    assert not (filled & inside).any()  # the floor below the orbits was filled as marrow
     assert (cavity & (away > 76)).sum() < 0.01 * inside.sum()
 
 

@@ -196,7 +196,8 @@ def fill_marrow(dense: Mask, hu: NDArray[np.float32], grid: Grid, whole: bool = 
     # Once more with wider gaps shut, for cortex that is thin as paper; the shut gaps themselves are not taken.
     ring = closed(filled, RING_MM, grid.spacing, flat=True)
     marrow, _ = _judge(_holes_flat(ring, 0, grid, whole), None, ring, hu, grid)
-    return filled | marrow, cavity
+    # Below open orbits the floor of the cranial cavity is a shallow space of its own.
+    return filled | (marrow & ~cavity), cavity
 
 
 def whole_cranium(cavity: Mask, filled: Mask, grid: Grid) -> Mask:

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csgraph
 
 from calciflow.anatomy.arm_parts import AXILLA, BIN_MM, KNUCKLES, UPPER_ARM, WRIST, cut, find_elbow, ring
-from calciflow.anatomy.grid import Grid, Mask
+from calciflow.anatomy.grid import Grid, Mask, distance, sections
 from calciflow.anatomy.limbs import Arm, Skeleton
 
 SPINE_HALF_MM = 40.0
@@ -17,12 +17,20 @@ LATERAL_MM = 90.0
 DOWN_MM = 100.0
 """A floating rib spans less than this along the body; an arm beside the trunk or on the belly more."""
 
+BALL_MM, HEAD_MM = 20.0, 80.0
+"""Radius of a ball that fits into hip, knee and heel with their joints closed, and into no joint of an arm but the
+shoulder, which is in view within so far of the border if at all."""
+
+PLATE_MM = 75.0
+"""Longest section of one bone of an arm, the elbow's, is some 65 mm; that of the wing of a hip bone twice that."""
+
 
 def arms_from_above(skeleton: Skeleton, aside: NDArray[np.float32], right: Mask, grid: Grid) -> list[tuple[str, Arm]]:
     """Find arms beside the trunk among the bones at the upper border of the image.
 
-    Where the spine passes that border it lies above the hips, so that no leg can come in there: a piece of the
-    skeleton apart from the spine's, far aside and long, is an arm. Without the spine at the border there are none.
+    Where the spine passes that border it lies above the hip joints, so that no leg can come in there: a piece of the
+    skeleton apart from the spine's, far aside and long, is an arm, unless it is a hip bone. Without the spine at the
+    border there are none.
 
     Parameters
     ----------
@@ -49,7 +57,9 @@ def arms_from_above(skeleton: Skeleton, aside: NDArray[np.float32], right: Mask,
     long = [
         piece
         for piece in apart
-        if away[piece[border[piece]]].min() >= LATERAL_MM and np.ptp(nodes[piece, 0]) * grid.spacing[0] >= DOWN_MM
+        if away[piece[border[piece]]].min() >= LATERAL_MM
+        and np.ptp(nodes[piece, 0]) * grid.spacing[0] >= DOWN_MM
+        and not _is_hip_or_leg(nodes[piece], grid)
     ]
     return _arms_of(skeleton, long, border, right, grid)
 
@@ -72,6 +82,26 @@ def arms_from_below(
         return []
     _, apart = _apart(skeleton, border, aside, grid)
     return _arms_of(skeleton, apart, border, right, grid)
+
+
+def _is_hip_or_leg(nodes: NDArray[np.int64], grid: Grid) -> bool:
+    """Whether a piece of the skeleton, blocks (n, 3), that comes in from above is a hip bone, perhaps with its leg.
+
+    In a pelvis cut above the hip joints the hip bones may lie apart from the sacrum, and far aside.
+    """
+    low = nodes.min(0) - 1
+    mask = np.zeros(nodes.max(0) - low + 2, bool)
+    mask[tuple((nodes - low).T)] = True
+    depth = distance(mask, grid.spacing)[tuple((nodes - low).T)]
+    if (depth[nodes[:, 0] < grid.shape[0] - HEAD_MM / grid.spacing[0]] > BALL_MM).any():
+        return True
+    top = nodes[:, 0].max() - low[0]
+    near = sections(mask[max(0, top - 3) : top + 1])
+    for number in range(1, int(near.max()) + 1):
+        points = np.argwhere(near == number)[:, 1:] * np.array(grid.spacing[1:])
+        if np.linalg.norm(np.ptp(points, axis=0)) > PLATE_MM:
+            return True
+    return False
 
 
 def _apart(
