@@ -207,3 +207,23 @@ def test_a_field_of_view_that_ends_in_the_face_has_a_head():
     # Without lungs below it the same sections may be feet side by side.
     alone = replace(p, lung=np.zeros(len(part)))
     assert (np.array(LEVELS)[sequence(costs(alone), 4.0)] != "head").any()
+
+
+def test_an_ankle_alone_is_no_knee_with_a_thigh():
+    """A stack from the midfoot to the calf's lower end: above the heel both bones seem one, as wide as a femur."""
+    low = np.arange(40) < 8
+    one = np.ones(40)
+    shaft = np.linspace(13.0, 9.0, 40)
+    p = replace(
+        plain(40),
+        area=np.where(low, 60.0, 32.0),
+        core=np.where(low, 60.0, 32.0),
+        bones=one.astype(int),
+        first=np.where(low, 27.0, shaft),
+        width=np.where(low, 90.0, 47.0),
+        reach=np.where(low, 90.0, 47.0),
+        total=np.where(low, 27.0, shaft),
+    )
+    found = np.array(LEVELS)[adjust(sequence(costs(p), 3.0), p, 3.0)]
+    assert set(found[:24]) == {"foot"}
+    assert set(found[-10:]) == {"lower_leg"}

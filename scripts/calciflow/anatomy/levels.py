@@ -121,6 +121,9 @@ SLOPE_CM2 = 150.0
 It still is rather neck than a head without a cranial cavity."""
 
 
+THIGH_CM2 = 45.0
+"""Least section of a thigh, right above a lean knee 70 cm2; of an ankle, whose two bones seem one, at most 35."""
+
 FACE_MM, FACE_CM2 = 100.0, 110.0
 """Half a section of the face without cranial cavity, as at the upper end of many fields of view: bones reach from the
 chin, teeth or cheek to the spine or the back of the skull, and it is narrower than the shoulders."""
@@ -142,7 +145,7 @@ def costs(p: Profile) -> NDArray[np.float64]:
     none = p.bones == 0
     # A femoral artery with contrast agent or a calcified wall is a small second section beside the shaft, and so are
     # the five rays of a hand that lies on the thigh; a fibula has a fourth of the tibia's section.
-    shaft = (p.width < 60) & (p.first < 16)
+    shaft = (p.width < 60) & (p.first < 16) & (p.area > THIGH_CM2)
     beside = (p.bones > 1) & (p.bones < 8) & (p.second < 0.3 * p.first)
     joined = axial & (p.lateral > HIP_CM2) & (p.width > HIP_MM)  # hip bone and sacrum, as one at their joint
     face = np.zeros(len(p.area), bool)
