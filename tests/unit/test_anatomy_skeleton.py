@@ -242,6 +242,42 @@ def test_a_field_of_view_that_ends_in_the_skull_makes_no_bone_of_the_brain(depth
     assert cavity[inside].mean() > 0.9
 
 
+@pytest.mark.parametrize("top_mm", [66.0, 75.0, 84.0])
+@pytest.mark.parametrize("gap_mm", [14.0, 20.0])
+def test_a_field_of_view_that_ends_amid_the_orbits_makes_no_bone_of_the_brain(top_mm, gap_mm):
+    """There no ring of bone closes the slice; planes along the body seem closed by the image's end: stripes of bone."""
+    shape = (60, 120, 100)
+    z, y, x = np.meshgrid(*[np.arange(n) * s for n, s in zip(shape, STEP, strict=True)], indexing="ij")
+    away = np.sqrt((z - 90) ** 2 + (y - 100) ** 2 + (x - 100) ** 2)
+    hu = np.where(away < 78, 45.0, -1000.0).astype(np.float32)
+    skull = np.abs(away - 70) < 4
+    for aside in (-32.0, 32.0):
+        skull &= ~((np.hypot(z - 75, x - 100 - aside) < gap_mm) & (y > 100))
+    hu[skull] = 900
+    cut = slice(0, int(top_mm / STEP[0]))
+    filled, cavity = fill_marrow(skull[cut], hu[cut], blocks(skull[cut].shape, STEP, 2.0))
+    inside = (away < 64)[cut]
+    assert filled.shape == skull[cut].shape
+    assert not filled[inside].any()
+    if gap_mm < 20.0:  # else hardly a bridge is left between the orbits
+        assert cavity[inside].mean() > 0.5
+
+
+def test_a_pelvic_ring_at_the_end_of_the_field_of_view_is_no_skull():
+    """Pubic bones, hip joints and sacrum with gaps between them, in a body three times as wide."""
+    shape = (30, 200, 240)
+    _, y, x = np.meshgrid(*[np.arange(n) * s for n, s in zip(shape, STEP, strict=True)], indexing="ij")
+    ring = np.hypot((y - 200) / 55.0, (x - 240) / 65.0)
+    angle = np.degrees(np.arctan2(y - 200, x - 240)) % 90.0
+    bone = (np.abs(ring - 1.0) < 0.15) & (angle > 20.0) & (angle < 70.0)
+    body = np.hypot((y - 200) / 120.0, (x - 240) / 180.0) < 1.0
+    hu = np.where(body, 40.0, -1000.0).astype(np.float32)
+    hu[bone] = 600
+    filled, cavity = fill_marrow(bone, hu, blocks(shape, STEP, 2.0))
+    assert filled.shape == bone.shape
+    assert not cavity.any()
+
+
 def test_the_end_of_a_bone_that_the_field_of_view_cuts_keeps_its_marrow():
     """The tibial plateau is 50 x 75 mm wide."""
     z, y, x = np.meshgrid(*[np.arange(n) * s for n, s in zip((20, 60, 60), STEP, strict=True)], indexing="ij")
