@@ -21,8 +21,8 @@ BALL_MM, HEAD_MM = 20.0, 80.0
 """Radius of a ball that fits into hip, knee and heel with their joints closed, and into no joint of an arm but the
 shoulder, which is in view within so far of the border if at all."""
 
-PLATE_MM = 75.0
-"""Longest section of one bone of an arm, the elbow's, is some 65 mm; that of the wing of a hip bone twice that."""
+PLATE_MM = 95.0
+"""Longest section of one bone of an arm, the elbow's, is some 75 mm in the tall; a hip bone's wing is twice as long."""
 
 
 def arms_from_above(skeleton: Skeleton, aside: NDArray[np.float32], right: Mask, grid: Grid) -> list[tuple[str, Arm]]:
