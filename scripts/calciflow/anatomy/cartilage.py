@@ -1,6 +1,7 @@
 """Discs between vertebrae and the spinal canal: neither muscle nor bone."""
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from calciflow.anatomy.grid import Grid, Mask, bounding_box, filled_flat, opened
@@ -9,8 +10,8 @@ DISC_MM = 18.0
 """Height of the tallest disc (14 mm, at L4/L5) and of the blur of its end plates."""
 
 BODY_MM = 9.0
-"""Half the depth of the smallest vertebral body (C3, 14 mm) and a little: what a disc of that radius does not fit into
-lies between processes, where muscles and ligaments are."""
+"""Half the depth of a small thoracic body (T4, 20 mm): what a circle of that radius does not fit into lies between
+processes, where muscles and ligaments are. Cervical discs are smaller, and stay muscle."""
 
 SPINE_MM = 50.0
 """Vertebral bodies lie within this distance of the midline, also in a bent spine."""
@@ -19,7 +20,7 @@ CANAL_CM2 = 8.0
 """The widest canal has 4 cm2; with the foramina beside it, twice that."""
 
 
-def between_vertebrae(bone: Mask, aside: np.ndarray, grid: Grid) -> Mask:
+def between_vertebrae(bone: Mask, aside: NDArray[np.float32], grid: Grid) -> Mask:
     """Find discs and the spinal canal.
 
     A disc lies between two bodies, above and below: bone's section goes on through the gap. The canal is what bone, or
