@@ -85,12 +85,13 @@ def test_no_skull_no_answer():
     assert not on_the_vault(slices, np.zeros_like(inside), grid).any()
 
 
-@pytest.mark.parametrize("top_mm", [-5.0, 15.0, 35.0])
-def test_the_brows_are_no_vault_where_the_image_cuts_the_head(top_mm):
-    """Ridges of bone over the orbits, 20 mm below the widest section; the field of view ends near that."""
+@pytest.mark.parametrize("top_mm", [-5.0, 2.0, 8.0, 15.0, 20.0, 28.0, 35.0])
+@pytest.mark.parametrize("above_mm", [-20.0, -8.0])
+def test_the_brows_are_no_vault_where_the_image_cuts_the_head(top_mm, above_mm):
+    """Ridges of bone over the orbits, 8 or 20 mm below the widest section; the field of view ends near that."""
     hu, cavity, (z, y, x), n = head(3.0)
-    front = np.sqrt(1 - ((-20.0 / (CAVITY_MM[0] + WALL_MM)) ** 2 + (30.0 / (CAVITY_MM[2] + WALL_MM)) ** 2))
-    ridge = np.hypot(z + 20.0, y - front * (CAVITY_MM[1] + WALL_MM)) < 6.0
+    front = np.sqrt(1 - ((above_mm / (CAVITY_MM[0] + WALL_MM)) ** 2 + (30.0 / (CAVITY_MM[2] + WALL_MM)) ** 2))
+    ridge = np.hypot(z - above_mm, y - front * (CAVITY_MM[1] + WALL_MM)) < 6.0
     ridge &= (np.abs(np.abs(x) - 30.0) < 12.0) & ~cavity
     hu[ridge] = 800
     slices, (inside,), grid = finished(hu, [cavity], n, 3.0)

@@ -34,6 +34,11 @@ THICKEST_MM = 16.0
 RISE_MM = 1.0
 """What stands out farther than this beyond half a block is not of the vault: the blur in the plane of most scanners."""
 
+CAP, CAP_MM, CAP_FALLS = 0.8, 10.0, 0.95
+"""Section of the cavity at the image's end over the widest one, at most, for the widest to be known: of a ball the
+section falls to that at 0.45 of its radius, 30 mm, and by an eighth in the last 10 mm. Lower down, where cheekbones'
+arches and brows lie, sections grow, or open orbits have left half of them."""
+
 SMALLEST_ML = 0.05
 """Smaller specks are the steps of thick slices on a slope (up to 0.04 ml on a smooth ellipsoid, a test shows)."""
 
@@ -73,6 +78,10 @@ def on_the_vault(hu: NDArray[np.float32], skull: Mask, grid: Grid) -> Mask:
         # above the widest section, if that is in view.
         area = ndimage.uniform_filter1d(inside.sum((1, 2)).astype(float), 3)
         middle[0] = max(middle[0], float(area.argmax()))
+        end = int(np.flatnonzero(area)[-1])
+        lower = max(0, end - max(1, round(CAP_MM / step[0])))
+        if area[end] > CAP * area.max() or area[end] > CAP_FALLS * area[lower]:
+            return out
     rays = _rays()
     length = float(np.linalg.norm((np.argwhere(inside) - middle) * step, axis=1).max()) + REACH_MM
     along = np.arange(0.0, length, STEP_MM)
