@@ -173,6 +173,25 @@ def test_nothing_sticks_out_of_a_narrow_window(pages: dict[str, Path], tmp_path:
         assert int(width) <= 0
 
 
+@pytest.mark.parametrize("width", [420, 1024, 1400])
+def test_the_numbers_at_a_glance_fit_into_their_boxes(pages: dict[str, Path], tmp_path: Path, width: int) -> None:
+    """Scores of three digits; they do not wrap, and were cut off at the edge of their box."""
+    script = """(function () {
+      var boxes = Array.from(document.querySelectorAll('.keys div'));
+      boxes.forEach(box => { box.querySelector('dd').firstChild.textContent = '119.8 / 115.2'; });
+      var frame = document.querySelector('.keys').getBoundingClientRect();
+      var out = boxes.filter(box => {
+        var range = document.createRange(); range.selectNodeContents(box.querySelector('dd').firstChild);
+        var own = box.getBoundingClientRect();
+        return range.getBoundingClientRect().right > own.right || own.right > frame.right + 1;
+      });
+      return [boxes.length, out.length].join('|');
+    })()"""
+    boxes, out = ask(pages["report"], tmp_path, script, f"--window-size={width},1000").split("|")
+    assert int(boxes) >= 5
+    assert int(out) == 0
+
+
 def test_a_scans_table_of_classes_shows_its_sums(pages: dict[str, Path], tmp_path: Path) -> None:
     """Beside the turning projection the last column, the sums, hid behind a scroll bar."""
     script = """(function () {
