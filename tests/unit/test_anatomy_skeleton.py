@@ -242,10 +242,8 @@ def test_a_field_of_view_that_ends_in_the_skull_makes_no_bone_of_the_brain(depth
     assert cavity[inside].mean() > 0.9
 
 
-@pytest.mark.parametrize("top_mm", [66.0, 75.0, 84.0])
-@pytest.mark.parametrize("gap_mm", [14.0, 20.0])
-def test_a_field_of_view_that_ends_amid_the_orbits_makes_no_bone_of_the_brain(top_mm, gap_mm):
-    """There no ring of bone closes the slice; planes along the body seem closed by the image's end: stripes of bone."""
+def open_skull(gap_mm, foramen=False):
+    """A hollow ball of bone in soft tissue with two round orbits: HU, bone, distance from its middle, grid."""
     shape = (60, 120, 100)
     z, y, x = np.meshgrid(*[np.arange(n) * s for n, s in zip(shape, STEP, strict=True)], indexing="ij")
     away = np.sqrt((z - 90) ** 2 + (y - 100) ** 2 + (x - 100) ** 2)
@@ -253,7 +251,17 @@ def test_a_field_of_view_that_ends_amid_the_orbits_makes_no_bone_of_the_brain(to
     skull = np.abs(away - 70) < 4
     for aside in (-32.0, 32.0):
         skull &= ~((np.hypot(z - 75, x - 100 - aside) < gap_mm) & (y > 100))
+    if foramen:
+        skull &= ~((np.hypot(y - 100, x - 100) < 14) & (z < 60))
     hu[skull] = 900
+    return hu, skull, away, blocks(shape, STEP, 2.0)
+
+
+@pytest.mark.parametrize("top_mm", [66.0, 75.0, 84.0])
+@pytest.mark.parametrize("gap_mm", [14.0, 20.0])
+def test_a_field_of_view_that_ends_amid_the_orbits_makes_no_bone_of_the_brain(top_mm, gap_mm):
+    """There no ring of bone closes the slice; planes along the body seem closed by the image's end: stripes of bone."""
+    hu, skull, away, _ = open_skull(gap_mm)
     cut = slice(0, int(top_mm / STEP[0]))
     filled, cavity = fill_marrow(skull[cut], hu[cut], blocks(skull[cut].shape, STEP, 2.0))
     inside = (away < 64)[cut]
@@ -291,17 +299,8 @@ def test_the_end_of_a_bone_that_the_field_of_view_cuts_keeps_its_marrow():
 @pytest.mark.parametrize("gap_mm", [9.0, 14.0])
 def test_the_cranial_cavity_is_whole_behind_open_orbits(gap_mm):
     """Bone closes slices through the orbits in some planes only: a part of the brain was muscle."""
-    shape = (60, 120, 100)
-    z, y, x = np.meshgrid(*[np.arange(n) * s for n, s in zip(shape, STEP, strict=True)], indexing="ij")
-    away = np.sqrt((z - 90) ** 2 + (y - 100) ** 2 + (x - 100) ** 2)
-    hu = np.where(away < 78, 45.0, -1000.0).astype(np.float32)
-    skull = np.abs(away - 70) < 4
-    for aside in (-32.0, 32.0):
-        skull &= ~((np.hypot(z - 75, x - 100 - aside) < gap_mm) & (y > 100))
-    skull &= ~((np.hypot(y - 100, x - 100) < 14) & (z < 60))  # foramen magnum
-    hu[skull] = 900
+    hu, skull, away, grid = open_skull(gap_mm, foramen=True)
     inside = away < 64
-    grid = blocks(shape, STEP, 2.0)
     filled, cavity = fill_marrow(skull, hu, grid)
     cavity = whole_cranium(cavity, filled, grid)
     assert cavity[inside].mean() > 0.97
@@ -311,17 +310,9 @@ def test_the_cranial_cavity_is_whole_behind_open_orbits(gap_mm):
 
 def test_the_vault_is_judged_from_what_bone_closes(monkeypatch):
     """From the completed cavity's middle, lower down, the brows stood out from the vault: four false deposits."""
-    shape = (60, 120, 100)
-    z, y, x = np.meshgrid(*[np.arange(n) * s for n, s in zip(shape, STEP, strict=True)], indexing="ij")
-    away = np.sqrt((z - 90) ** 2 + (y - 100) ** 2 + (x - 100) ** 2)
-    hu = np.where(away < 78, 45.0, -1000.0).astype(np.float32)
-    shell = np.abs(away - 70) < 4
-    for aside in (-32.0, 32.0):
-        shell &= ~((np.hypot(z - 75, x - 100 - aside) < 14.0) & (y > 100))
-    hu[shell] = 900
+    hu, _, away, grid = open_skull(14.0)
     seen = []
     monkeypatch.setattr(skeleton, "on_the_vault", lambda hu, skull, grid: seen.append(skull) or np.zeros_like(skull))
-    grid = blocks(shape, STEP, 2.0)
     body = away < 78
     result = find_skeleton(hu, body, distance(body, STEP), grid)
     assert seen[0].sum() < 0.95 * result.skull.sum()
