@@ -49,6 +49,14 @@ def test_the_lungs_tips_say_where_the_neck_begins_if_they_are_near():
         assert abs(_first(sloped, SPINE) - (FIRST + off) * STEP) <= STEP
 
 
+def test_a_windpipe_that_passes_for_lung_up_to_the_image_s_end_does_no_harm(monkeypatch):
+    """The field of view ends 36 mm above where the neck begins."""
+    monkeypatch.setitem(globals(), "FIRST", SHAPE[0] - 9)
+    before, sloped = _inlet(lungs_to=SHAPE[0])
+    assert sloped.shape == before.shape
+    assert (sloped > 0).all()
+
+
 def test_both_sides_of_the_inlet_are_alike_and_keep_to_their_side():
     before, sloped = _inlet()
     left, right = (np.isin(sloped, [region_label(n, s) for n in ("chest", "neck")]) for s in ("left", "right"))

@@ -168,7 +168,9 @@ def slope_inlet(
             continue
         middle = float(np.average(rows, weights=spine))
         # Without lungs in view, or a windpipe that passes for one, the neck's own level tells.
-        apex = height[top] if abs(top - first) * grid.spacing[0] < APEX_NEAR_MM else height[first] - APEX_MM
+        apex = top * grid.spacing[0]
+        if abs(apex - height[first]) >= APEX_NEAR_MM:
+            apex = height[first] - APEX_MM
         border = apex - np.clip(INLET_SLOPE * (rows - middle), -INLET_RISE_MM, INLET_RISE_MM)
         above = height[:, None, None] >= border[:, None]
         chest, neck = region_label("chest", side), region_label("neck", side)

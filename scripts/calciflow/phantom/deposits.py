@@ -364,8 +364,8 @@ class Placer:
             count = max(1, round(float(item.row["volume_ml"]) * 1000 / float(np.prod(grid.spacing))))
             least = 0.5
             if (item.cover >= least).sum() < _MOSTLY * count:
-                ordered = np.partition(item.cover, -min(count, item.cover.size), axis=None)
-                least = max(float(ordered[-min(count, item.cover.size)]), 1e-3)
+                last = -min(count, item.cover.size)
+                least = max(float(np.partition(item.cover, last, axis=None)[last]), 1e-3)
             labels[item.box][item.cover >= least] = item.label
         return labels
 
